@@ -1,0 +1,46 @@
+"""Who may do what. Every resolver begins with one of these; objects of other workspaces are out of a reader's sight."""
+
+from __future__ import annotations
+
+from resolvers.context import Info
+from schema.types.context import Caller, Role
+from schema.types.errors import forbidden
+
+
+def to_read(info: Info) -> Caller:
+    """Every member reads; a partner needs the scope `inbox:read`."""
+    return _allowed(info, {Role.VIEWER, Role.MEMBER, Role.ADMIN}, "inbox:read")
+
+
+def to_write(info: Info, scope: str) -> Caller:
+    """A VIEWER does not write; a partner needs the scope."""
+    return _allowed(info, {Role.MEMBER, Role.ADMIN}, scope)
+
+
+def to_ingest(info: Info) -> Caller:
+    """What influencers wrote is handed in by partners with the scope `messages:ingest` only."""
+    return _allowed(info, set(), "messages:ingest")
+
+
+def to_manage(info: Info) -> Caller:
+    """Members, tokens, tags and variables are managed by an ADMIN."""
+    return _allowed(info, {Role.ADMIN}, None)
+
+
+def own_state(info: Info) -> tuple[Caller, str]:
+    """Read state and notifications are a member's own, whatever their role; a partner has none."""
+    caller = info.context.caller
+    if caller.member is None:
+        raise forbidden("a partner has no read state of its own")
+    return caller, caller.member
+
+
+def _allowed(info: Info, roles: set[Role], scope: str | None) -> Caller:
+    caller = info.context.caller
+    if caller.role is None:
+        if scope is None or scope not in caller.scopes:
+            raise forbidden(f"this needs the scope {scope}" if scope else "this is for an ADMIN")
+    elif caller.role not in roles:
+        wanted = " or ".join(role.name for role in Role if role in roles)
+        raise forbidden(f"this needs the role {wanted}" if roles else f"this is for partners with the scope {scope}")
+    return caller

@@ -1,0 +1,150 @@
+"""The API's table of contents: read this file and you have read what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from resolvers import campaigns, influencers, live, members, messages, queries, reading, tags
+from schema.types.asset import Asset, AssetDelivery
+from schema.types.campaign import Campaign, Participation
+from schema.types.influencer import Influencer, Note
+from schema.types.member import Member, Partner, Workspace
+from schema.types.message import Message
+from schema.types.notification import Notification
+from schema.types.scalars import DATE_TIME
+from schema.types.tag import Tag, Variable
+from schema.types.thread import Thread
+
+
+def mutation(resolver: Callable[..., Any], description: str) -> Any:
+    """A mutation, whose one argument says what to do."""
+    field = strawberry.mutation(resolver, description=description)
+    field.arguments[0].description = "What to do."
+    return field
+
+
+@strawberry.type(description="Reading. Everything in one answer is at least as new as `viewer.position`.")
+class Query:
+    viewer = strawberry.field(queries.viewer, description="Who this request speaks for.")
+    node = strawberry.field(queries.node, description="An object by its id; NOT_FOUND where there is none.")
+    nodes = strawberry.field(
+        queries.nodes, description="Objects by their ids, in that order; null with a NOT_FOUND for each there is none."
+    )
+    inbox = strawberry.field(
+        queries.inbox,
+        description="Everyone: the viewer's unread threads first, then the rest, each newest first, who was never "
+        "written to last. `search` matches the beginnings of words of names, handles and addresses.",
+    )
+    thread = strawberry.field(queries.thread, description="A conversation by its id; NOT_FOUND where there is none.")
+    influencer = strawberry.field(
+        influencers.influencer, description="An influencer by id, address, handle or external id; null where nobody is."
+    )
+    unread_count = strawberry.field(reading.unread_count, description="How much the viewer has not read.")
+    notifications = strawberry.field(reading.notifications, description="The viewer's notifications, newest first.")
+    changes = strawberry.field(
+        queries.changes,
+        description="What changed after a position, for a client that was away. RESYNC_REQUIRED where that is lost.",
+    )
+    campaigns = strawberry.field(campaigns.campaigns, description="The workspace's campaigns, newest first.")
+    variables = strawberry.field(tags.variables, description="The workspace's custom variables, by name.")
+    tags = strawberry.field(tags.tags, description="The workspace's tags, in the order of their names.")
+    tokens = strawberry.field(members.tokens, description="The workspace's tokens, without the secrets. For an ADMIN.")
+    members = strawberry.field(members.members, description="The team, in the order they joined.")
+
+
+@strawberry.type(description="Changing. What is refused is told in `userErrors`, and changes nothing.")
+class Mutation:
+    create_influencer = mutation(influencers.create_influencer, description="Adds an influencer.")
+    update_influencer = mutation(influencers.update_influencer, description="Changes an influencer.")
+    archive_influencers = mutation(
+        influencers.archive_influencers,
+        description="Takes influencers out of the inbox and the counts; a new message brings them back.",
+    )
+    restore_influencers = mutation(influencers.restore_influencers, description="Brings influencers back.")
+    tag_influencers = mutation(tags.tag_influencers, description="Adds and takes away tags.")
+    add_note = mutation(influencers.add_note, description="Notes something on an influencer.")
+    delete_note = mutation(influencers.delete_note, description="Deletes a note.")
+    create_tag = mutation(tags.create_tag, description="Creates a tag. For an ADMIN.")
+    update_tag = mutation(tags.update_tag, description="Changes a tag. For an ADMIN.")
+    delete_tag = mutation(tags.delete_tag, description="Deletes a tag. For an ADMIN.")
+    create_variable = mutation(tags.create_variable, description="Defines a custom variable. For an ADMIN.")
+    update_variable = mutation(tags.update_variable, description="Renames a custom variable. For an ADMIN.")
+    delete_variable = mutation(tags.delete_variable, description="Deletes a custom variable. For an ADMIN.")
+    create_campaign = mutation(campaigns.create_campaign, description="Creates a campaign.")
+    update_campaign = mutation(campaigns.update_campaign, description="Changes a campaign.")
+    set_participation = mutation(
+        campaigns.set_participation, description="Puts influencers into a campaign, or gives them a status in it."
+    )
+    send_message = mutation(messages.send_message, description="Sends a message to an influencer.")
+    receive_message = mutation(
+        messages.receive_message,
+        description="Hands in what an influencer wrote. For partners with the scope messages:ingest.",
+    )
+    mark_thread_read = mutation(
+        reading.mark_thread_read, description="Reads a thread up to a message. What is read already stays so."
+    )
+    mark_threads_read = mutation(
+        reading.mark_threads_read, description="Reads threads whole: those named, or all that are unread."
+    )
+    mark_message_unread = mutation(
+        reading.mark_message_unread,
+        description="Makes a thread unread from a message on: it returns to the viewer's top, with a new notification.",
+    )
+    mark_notifications_read = mutation(
+        reading.mark_notifications_read, description="Marks notifications as seen; the messages stay as they are."
+    )
+    create_member = mutation(
+        members.create_member, description="Adds a member, who starts with everything read. For an ADMIN."
+    )
+    update_member = mutation(members.update_member, description="Changes a member. For an ADMIN.")
+    remove_member = mutation(
+        members.remove_member, description="Removes a member, whose tokens cease to be accepted. For an ADMIN."
+    )
+    create_token = mutation(members.create_token, description="Makes a token. For an ADMIN.")
+    revoke_token = mutation(
+        members.revoke_token, description="Revokes a token; its streams end within five seconds. For an ADMIN."
+    )
+
+
+@strawberry.type(
+    description="Following the log. With `since`, a position, everything after it comes first, then what happens, without "
+    "a hole or a repetition; RESYNC_REQUIRED where that cannot be kept."
+)
+class Subscription:
+    message_added = strawberry.subscription(
+        live.message_added, description="Every message that is added, or those of one thread or campaign."
+    )
+    thread_changed = strawberry.subscription(
+        live.thread_changed, description="What happens in a thread: messages, the influencer, what is unread."
+    )
+    inbox_changed = strawberry.subscription(
+        live.inbox_changed, description="Which threads come into a view of the inbox, change in it, or leave it."
+    )
+    unread_count = strawberry.subscription(
+        live.unread_count, description="The viewer's unread count: now, then after every change of it."
+    )
+    notification_added = strawberry.subscription(
+        live.notification_added, description="Every notification that the viewer gets."
+    )
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[
+        Asset, AssetDelivery, Campaign, Influencer, Member, Message, Note, Notification, Participation, Partner, Tag,
+        Thread, Variable, Workspace,
+    ],
+    config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
+)  # fmt: skip
+
+
+def print_schema() -> str:
+    """The schema in GraphQL's own language, as `schema/schema.graphql` holds it."""
+    return f"{schema.as_str().strip()}\n"

@@ -1,0 +1,120 @@
+"""Messages: one item in a thread, whatever the channel it came or went by."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from schema.types.asset import AssetDelivery
+from schema.types.campaign import Campaign
+from schema.types.context import Info
+from schema.types.node import Actor, Node
+
+if TYPE_CHECKING:
+    from schema.types.thread import Thread
+
+PREVIEW = 140
+
+
+@strawberry.enum(description="How a message travels.")
+class MessageChannel(Enum):
+    PLATFORM = strawberry.enum_value("PLATFORM", description="On the platform.")
+    EMAIL = strawberry.enum_value("EMAIL", description="By e-mail.")
+
+
+@strawberry.enum(description="On what occasion a message was written.")
+class MessageKind(Enum):
+    DIRECT = strawberry.enum_value("DIRECT", description="To this person, outside of any campaign.")
+    CAMPAIGN = strawberry.enum_value("CAMPAIGN", description="To this person, within a campaign.")
+    MASS = strawberry.enum_value("MASS", description="One of many that were sent together.")
+    RECRUIT = strawberry.enum_value("RECRUIT", description="An invitation to a campaign.")
+    ASSET = strawberry.enum_value("ASSET", description="Given: a file, link, agreement, payment, coupon or gift.")
+
+
+@strawberry.enum(description="Who wrote to whom.")
+class MessageDirection(Enum):
+    INBOUND = strawberry.enum_value("INBOUND", description="From the influencer to the brand.")
+    OUTBOUND = strawberry.enum_value("OUTBOUND", description="From the brand to the influencer.")
+
+
+@strawberry.enum(description="How far an outbound message has come.")
+class DeliveryState(Enum):
+    QUEUED = strawberry.enum_value("QUEUED", description="Waits to be sent.")
+    SENDING = strawberry.enum_value("SENDING", description="Is being sent.")
+    SENT = strawberry.enum_value("SENT", description="Was taken over by what carries it.")
+    DELIVERED = strawberry.enum_value("DELIVERED", description="Its influencer could have read it.")
+    BOUNCED = strawberry.enum_value("BOUNCED", description="Came back.")
+    FAILED = strawberry.enum_value("FAILED", description="Could not be sent.")
+    UNKNOWN = strawberry.enum_value("UNKNOWN", description="Whether it was sent is not known.")
+
+
+@strawberry.type(description="How far an outbound message has come, and since when.")
+class Delivery:
+    state: DeliveryState = strawberry.field(description="How far it has come.")
+    at: datetime = strawberry.field(description="Since when.")
+    detail: str | None = strawberry.field(default=None, description="What the carrier said.")
+
+
+@strawberry.type(description="A file that came or went with a message.")
+class Attachment:
+    id: strawberry.ID = strawberry.field(description="The file's id.")
+    name: str = strawberry.field(description="The file's name, without any path.")
+    content_type: str = strawberry.field(description="What its content is, as found in it.")
+    size: int = strawberry.field(description="Its size in bytes.")
+
+
+@strawberry.type(description="One item in a thread: what was written, sent, received or given.")
+class Message(Node):
+    channel: MessageChannel = strawberry.field(description="How it travels.")
+    kind: MessageKind = strawberry.field(description="On what occasion it was written.")
+    direction: MessageDirection = strawberry.field(description="Who wrote to whom.")
+    automatic: bool = strawberry.field(default=False, description="Whether a machine wrote it; such never make unread.")
+    subject: str | None = strawberry.field(default=None, description="An e-mail's subject.")
+    text: str = strawberry.field(description="What it says, as plain text.")
+    html: str | None = strawberry.field(default=None, description="What it says, as HTML made safe.")
+    attachments: list[Attachment] = strawberry.field(default_factory=list, description="The files that came with it.")
+    sent_at: datetime = strawberry.field(description="When it was written, as its sender says. Never used for sorting.")
+    delivery: Delivery | None = strawberry.field(default=None, description="How far it has come; null if inbound.")
+
+    thread_id: strawberry.Private[str]
+    author_id: strawberry.Private[str]
+    campaign_id: strawberry.Private[str | None] = None
+    asset_delivery_id: strawberry.Private[str | None] = None
+    key: strawberry.Private[str | None] = None  # the author's idempotency key
+    order: strawberry.Private[int]  # its log position: its place in the timeline
+    counted: strawberry.Private[int]  # how many messages of the thread can be unread, up to and with this one
+
+    unread: bool = strawberry.field(default=False, description="Whether the viewer has it among their unread messages.")
+
+    @property
+    def countable(self) -> bool:
+        """Whether it makes a thread unread: only what an influencer wrote with their own hand does."""
+        return self.direction is MessageDirection.INBOUND and not self.automatic
+
+    @strawberry.field(description="The first words of the text, on one line.")
+    def preview(self) -> str:
+        line = " ".join(self.text[: 4 * PREVIEW].split())
+        return line if len(line) <= PREVIEW else line[: PREVIEW - 1].rstrip() + "…"
+
+    @strawberry.field(description="The key that its author sent it with; null for everyone else.")
+    def idempotency_key(self, info: Info) -> str | None:
+        return self.key if info.context.reader.caller.id == self.author_id else None
+
+    @strawberry.field(description="The conversation that it belongs to.")
+    async def thread(self, info: Info) -> Annotated[Thread, strawberry.lazy("schema.types.thread")]:
+        return await info.context.reader.thread(self.thread_id)
+
+    @strawberry.field(description="Who wrote it.")
+    async def author(self, info: Info) -> Actor:
+        return await info.context.reader.actor(self.author_id)
+
+    @strawberry.field(description="The campaign that it belongs to.")
+    async def campaign(self, info: Info) -> Campaign | None:
+        return await info.context.reader.campaign(self.campaign_id) if self.campaign_id else None
+
+    @strawberry.field(description="What was given with it, where its kind is ASSET.")
+    async def asset(self, info: Info) -> AssetDelivery | None:
+        return await info.context.reader.asset_delivery(self.asset_delivery_id) if self.asset_delivery_id else None

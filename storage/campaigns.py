@@ -1,0 +1,134 @@
+"""Campaigns, and who takes part in them."""
+
+from __future__ import annotations
+
+import strawberry
+
+from schema.types.campaign import AssetKind, Campaign, CampaignState, Participation, ParticipationStatus, StatusChange
+from schema.types.context import Caller
+from schema.types.errors import not_found
+from schema.types.node import new_id
+from schema.types.paging import Connection
+from storage import claims
+from storage.changes import Change, Turn
+from storage.claims import Key, Made
+from storage.documents import Document, from_document, to_document, to_value
+from storage.indexes import OF_WORKSPACE
+from storage.influencers import access_influencer, begin_for, put_facets
+from storage.log import Outcome
+from storage.pages import newest_page
+from storage.reader import StoreReader
+from storage.store import Store
+from storage.words import name_key
+from storage.workspaces import must_be_free
+
+
+async def campaign_page(reader: StoreReader, first: int | None, after: str | None) -> Connection[Campaign]:
+    """A page of the workspace's campaigns, newest first."""
+
+    def read(document: Document) -> Campaign:
+        return from_document(Campaign, document)
+
+    filter = {"workspace": reader.caller.workspace}
+    edges, info, position = await newest_page(reader, "campaigns", filter, OF_WORKSPACE, read, first, after)
+    return Connection[Campaign](edges=edges, page_info=info, position=position)
+
+
+async def access_campaign(turn: Turn, id: str) -> Document:
+    campaign = await turn.get("campaigns", id)
+    if campaign is None:
+        raise not_found(id)
+    return campaign
+
+
+async def create_campaign(
+    store: Store, caller: Caller, name: str, state: CampaignState, asset_kinds: list[AssetKind], key: Key | None
+) -> Outcome[Made]:
+    async def plan(turn: Turn) -> Made:
+        async def make() -> tuple[Change, str]:
+            await must_be_free(turn, "campaign", name_key(name), "another campaign has this name", "name")
+            id = new_id("campaign")
+            campaign = Campaign(id=id, name=name, state=state, asset_kinds=asset_kinds, created_at=turn.at)
+            change = turn.begin("CAMPAIGN_ADDED", id)
+            turn.put(change, "campaigns", id, {**to_document(campaign), "added": change.position})
+            claims.take(turn, change, "campaign", name_key(name), id)
+            return change, id
+
+        return await claims.once(turn, key, make)
+
+    return await store.log.change(caller, plan)
+
+
+async def change_campaign(store: Store, caller: Caller, id: str, given: Document) -> Outcome[None]:
+    """Changes what is given: the campaign's name, state or asset kinds."""
+
+    async def plan(turn: Turn) -> None:
+        campaign = await access_campaign(turn, id)
+        fields = {name: to_value(value) for name, value in given.items() if campaign[name] != to_value(value)}
+        if not fields:
+            return
+        change = turn.begin("CAMPAIGN_CHANGED", id)
+        if "name" in fields:
+            name = name_key(fields["name"])
+            await must_be_free(turn, "campaign", name, "another campaign has this name", "name", owner=id)
+            claims.release(turn, change, "campaign", name_key(campaign["name"]))
+            claims.take(turn, change, "campaign", name, id)
+        turn.put(change, "campaigns", id, fields)
+
+    return await store.log.change(caller, plan)
+
+
+async def set_participation(
+    store: Store, caller: Caller, campaign_id: str, influencer_ids: list[str], status: ParticipationStatus
+) -> Outcome[list[str]]:
+    """Gives influencers a status in a campaign, which puts those who are not in it yet into it; the participations.
+
+    A change for each whose status differs after it; at most a hundred influencers.
+    """
+
+    async def plan(turn: Turn) -> list[str]:
+        await access_campaign(turn, campaign_id)
+        return [await put_participation(turn, campaign_id, id, status) for id in dict.fromkeys(influencer_ids)]
+
+    return await store.log.change(caller, plan)
+
+
+async def put_participant(turn: Turn, campaign_id: str, influencer_id: str) -> None:
+    """Makes sure that somebody is in a campaign, whatever their status. Raises NOT_FOUND for no campaign."""
+    await access_campaign(turn, campaign_id)
+    if await claims.owner_of(turn, "participation", f"{campaign_id}:{influencer_id}") is None:
+        await put_participation(turn, campaign_id, influencer_id, ParticipationStatus.ADDED)
+
+
+async def put_participation(turn: Turn, campaign_id: str, influencer_id: str, status: ParticipationStatus) -> str:
+    influencer = await access_influencer(turn, influencer_id)
+    pair = f"{campaign_id}:{influencer_id}"
+    known = await claims.owner_of(turn, "participation", pair)
+    id = strawberry.ID(known) if known else new_id("participation")
+    old = await turn.get("participations", id) if known else None
+    if old is not None and old["status"] == status.value:
+        return id
+
+    change = begin_for(turn, "PARTICIPATION_CHANGED" if old else "PARTICIPATION_ADDED", influencer, id)
+    latest = StatusChange(status=status, at=turn.at, actor_id=turn.caller.id)
+    if old is None:
+        participation = Participation(
+            id=id, status=status, history=[latest], campaign_id=campaign_id, influencer_id=influencer_id,
+            added=change.position,
+        )  # fmt: skip
+        turn.put(change, "participations", id, to_document(participation))
+        claims.take(turn, change, "participation", pair, id)
+    else:
+        turn.put(change, "participations", id, {"status": status.value, "history": [*old["history"], to_value(latest)]})
+    await put_membership(turn, change, influencer, campaign_id, status is not ParticipationStatus.REMOVED)
+    return id
+
+
+async def put_membership(turn: Turn, change: Change, influencer: Document, campaign_id: str, is_in: bool) -> None:
+    """Lists a thread in a campaign's view, or takes it out."""
+    if is_in == (campaign_id in influencer["facets"]):
+        return
+    others = [facet for facet in influencer["facets"] if facet != campaign_id]
+    fields: Document = {}
+    await put_facets(turn, change, influencer, fields, [campaign_id, *others] if is_in else others)
+    turn.put(change, "influencers", influencer["_id"], fields)

@@ -1,0 +1,189 @@
+"""What a change is: one position of a workspace's log, with everything needed to do it again.
+
+A `Change` is made in a turn, by functions named after nouns in this folder. It holds the absolute state of every
+document it touches (`writes`), so that applying it needs no thought and no reading: it is done again, late, or by two
+processes at once, with the same outcome. Beside that it holds what its readers need: which objects of the API differ
+after it (`nodes`), whose thread it concerns, and how that thread stood in everyone's inbox before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from schema.types.context import Caller
+from schema.types.scalars import now
+from storage.database import Database
+from storage.documents import Document, to_milliseconds
+
+MOST_CHANGES = 100  # of one entry
+MOST_CHARACTERS = 1_000_000  # of one entry's texts, after which nobody joins it: documents have at most 16 MB
+
+
+class Place(TypedDict):
+    """What decides in which inbox views a thread is listed, for everyone."""
+
+    listed: int
+    facets: list[str]
+
+
+@dataclass
+class Change:
+    """One position of a log."""
+
+    position: int
+    kind: str
+    actor: str  # the id of who did it
+    at: int  # milliseconds since 1970
+    nodes: list[str]  # ids of the objects of the API that differ after it
+    thread: str | None = None  # the thread whose row in the inbox differs after it
+    message: str | None = None  # the message that was added
+    only: str | None = None  # the one member who may know of it: read state is nobody else's business
+    notified: dict[str, str] = field(default_factory=dict)  # member -> the notification they got
+    unread: dict[str, list[int]] = field(default_factory=dict)  # member -> unread messages of the thread, before, after
+    marked: dict[str, list[int]] = field(default_factory=dict)  # member -> messages of this span became (un)read
+    was: Place | None = None  # where it differs from `now`
+    now: Place | None = None
+    writes: list[tuple[str, str, Document]] = field(default_factory=list)  # (collection, id, fields)
+
+
+def place_of(influencer: Document) -> Place:
+    return Place(listed=influencer["listed"], facets=influencer["facets"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is committed at once: a change, or up to a hundred."""
+
+    workspace: str
+    nonce: str
+    changes: list[Change]
+
+    @property
+    def first(self) -> int:
+        return self.changes[0].position
+
+    @property
+    def last(self) -> int:
+        return self.changes[-1].position
+
+    @property
+    def id(self) -> str:
+        return f"{self.workspace}:{self.first:015d}"
+
+
+def entry_to_document(entry: Entry) -> Document:
+    return {
+        "_id": entry.id,
+        "workspace": entry.workspace,
+        "first": entry.first,
+        "last": entry.last,
+        "at": entry.changes[-1].at,
+        "nonce": entry.nonce,
+        "changes": [vars(change) for change in entry.changes],
+    }
+
+
+def entry_from_document(document: Document) -> Entry:
+    changes = [Change(**change) for change in document["changes"]]
+    return Entry(document["workspace"], document["nonce"], changes)
+
+
+def documents_after(entry: Entry) -> dict[str, dict[str, Document]]:
+    """What an entry writes: by collection and id, the fields as they are after its last change of the document."""
+    collections: dict[str, dict[str, Document]] = {}
+    for change in entry.changes:
+        for collection, id, fields in change.writes:
+            document = collections.setdefault(collection, {}).setdefault(id, {"workspace": entry.workspace})
+            document.update(fields, position=change.position)
+    return collections
+
+
+class NeedsOwnTurn(Exception):
+    """A plan must not share this turn: it is run again in one of its own."""
+
+
+class Turn:
+    """A workspace as it stands at the head of its log, and the changes that are about to be made to it.
+
+    What is read here includes what was put here before. Several callers' plans may share a turn, one after the other;
+    each sees what those before it have put.
+    """
+
+    def __init__(self, database: Database, workspace: str, head: int) -> None:
+        self.workspace = workspace
+        self.changes: list[Change] = []
+        self._database = database
+        self._head = head
+        self._documents: dict[tuple[str, str], Document | None] = {}
+        self._found: dict[str, list[Document]] = {}
+        self._written: set[str] = set()  # collections that earlier plans have written to
+        self._size = 0
+
+    def begin_plan(self, caller: Caller) -> None:
+        """From here on it is another caller's plan."""
+        self.caller = caller
+        self.at = now()
+        self._before = (len(self.changes), dict(self._documents))
+        self._written = {collection for change in self.changes for collection, _, _ in change.writes}
+
+    def undo_plan(self) -> None:
+        """Takes back what the plan that runs has put."""
+        count, self._documents = self._before
+        del self.changes[count:]
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.changes) >= MOST_CHANGES or self._size > MOST_CHARACTERS
+
+    async def get(self, collection: str, id: str) -> Document | None:
+        """A document of this workspace; None for one of another, as for one that does not exist."""
+        return (await self.get_many(collection, [id])).get(id)
+
+    async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, Document]:
+        wanted = list(ids)
+        unknown = [id for id in wanted if (collection, id) not in self._documents]
+        found = await self._database.get_many(collection, unknown)
+        for id in unknown:
+            document = found.get(id)
+            is_ours = document is not None and document["workspace"] == self.workspace
+            self._documents[collection, id] = document if is_ours else None
+        documents = {id: self._documents[collection, id] for id in wanted}
+        return {id: document for id, document in documents.items() if document is not None}
+
+    async def find(self, collection: str, filter: Document, **how: Any) -> list[Document]:
+        """Documents as they are stored, without what this plan has put.
+
+        What an earlier plan of the turn has put would be missing too, so then the plan needs a turn of its own.
+        """
+        if collection in self._written:
+            raise NeedsOwnTurn
+        question = repr((collection, filter, how))
+        if question not in self._found:
+            self._found[question] = await self._database.find(collection, filter, **how)
+        return self._found[question]
+
+    def begin(self, kind: str, *nodes: str, **about: Any) -> Change:
+        """The next change. It is committed with the turn unless the plan is refused."""
+        if len(self.changes) == MOST_CHANGES:
+            if self._before[0]:
+                raise NeedsOwnTurn
+            raise ValueError(f"an entry holds at most {MOST_CHANGES} changes")
+        change = Change(
+            position=self._head + len(self.changes) + 1,
+            kind=kind,
+            actor=self.caller.id,
+            at=to_milliseconds(self.at),
+            nodes=list(nodes),
+            **about,
+        )
+        self.changes.append(change)
+        return change
+
+    def put(self, change: Change, collection: str, id: str, fields: Document) -> None:
+        """Sets fields of a document as part of a change; a document that is not there yet is made."""
+        change.writes.append((collection, id, fields))
+        self._size += sum(len(value) for value in fields.values() if isinstance(value, str))
+        known = self._documents.get((collection, id)) or {"_id": id, "workspace": self.workspace}
+        self._documents[collection, id] = {**known, **fields}

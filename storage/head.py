@@ -1,0 +1,79 @@
+"""What one process knows of one workspace's log: its head, and the last changes before it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from storage.changes import Change
+from storage.positions import format_position
+
+RING = 1000  # changes kept for followers; one that lags further reads the log
+STEP = 100  # changes a follower takes at once
+
+
+class Head:
+    """Where a workspace's log stands, as far as it is applied and known here.
+
+    A follower is a cursor, not a queue: it walks the ring at its own pace, so nothing is dropped and nothing grows.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+        self.lock = asyncio.Lock()  # held by a turn, and by all applying in this process
+        self.epoch = ""
+        self.known = -1  # everything up to here is applied
+        self.verified = float("-inf")  # monotonic time at which nothing lay above `known`
+        self.requests: list[Any] = []  # changes that wait for their turn, first come first served
+        self.followers = 0
+        self._ring: list[Change] = []
+        self._news = asyncio.Event()
+
+    @property
+    def position(self) -> str:
+        return format_position(self.epoch, self.known)
+
+    def restart(self, epoch: str, applied: int) -> None:
+        """Begins anew, where the log is another one or what lies between has been pruned."""
+        self.epoch, self.known = epoch, applied
+        self._ring.clear()
+        self._wake()
+
+    def publish(self, changes: list[Change]) -> None:
+        """Lets followers see changes that are applied."""
+        self.known = changes[-1].position
+        if not self.followers:
+            self._ring.clear()
+            return
+        self._ring.extend(changes)
+        if len(self._ring) > 2 * RING:
+            del self._ring[:-RING]
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def after(self, cursor: int) -> list[Change] | None:
+        """The next changes behind a cursor; None where the ring does not reach back so far."""
+        if cursor >= self.known:
+            return []
+        if not self._ring or self._ring[0].position > cursor + 1:
+            return None
+        start = cursor + 1 - self._ring[0].position
+        return self._ring[start : start + STEP]
+
+    async def news(self, cursor: int, epoch: str) -> None:
+        """Waits until there is something behind the cursor."""
+        while self.known <= cursor and self.epoch == epoch:
+            await self._news.wait()
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        self.followers += 1
+        try:
+            yield
+        finally:
+            self.followers -= 1

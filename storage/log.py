@@ -1,0 +1,298 @@
+"""The log: how nothing is lost.
+
+Every change that a client can see is one position in its workspace's log, and the entry is the commit. Positions are
+1, 2, 3 ... without a hole. A change is made in a turn:
+
+    plan      read the workspace as it stands at the head, decide, and say what every document will be
+    commit    insert the entry at head + 1; if that is taken somebody else was first: catch up and plan again
+    apply     write the documents, each guarded by its own position, then raise the workspace's `applied` mark
+    publish   to the followers in this process; a hint goes to the other processes
+
+Guarantees. Changes of a workspace are serializable, in one process and across processes. A change whose entry was
+inserted will be applied, by us or by whoever finds it above the mark: killed before the insert nothing has happened,
+killed after it somebody finishes. Applying again, late, or in two processes at once changes nothing. A follower sees
+a change only once it is applied, every change once, in order.
+
+Whoever gets the turn takes it for everybody who waits: their plans are run one upon the other and committed in one
+entry, so that a busy workspace costs fewer writes, not more waiting. A plan may be run several times, and must change
+nothing but its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from schema.types.context import Caller
+from schema.types.errors import not_found, resync_required
+from storage.changes import Change, Entry, NeedsOwnTurn, Turn, documents_after, entry_from_document, entry_to_document
+from storage.database import ConnectionLost, Database
+from storage.documents import Document
+from storage.head import Head
+from storage.indexes import ENTRIES
+from storage.positions import format_position, parse_position
+
+logger = logging.getLogger("connect_inbox.log")
+T = TypeVar("T")
+
+NEVER = float("-inf")
+FRESH = 60.0  # seconds that a known head may be built upon: far less than entries are kept, so none was pruned since
+BATCH = 100  # entries read at once
+INSERT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What a turn came to: its plan's result, and the position that includes it."""
+
+    result: T
+    position: str
+
+
+@dataclass(eq=False)
+class Request:
+    """A change that waits for its turn."""
+
+    caller: Caller
+    plan: Callable[[Turn], Awaitable[Any]]
+    outcome: asyncio.Future[Any]
+
+    def answer(self, result: object, position: str) -> None:
+        if isinstance(result, Exception):
+            self.fail(result)
+        elif not self.outcome.done():
+            self.outcome.set_result(Outcome(result, position))
+
+    def fail(self, error: Exception) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+            self.outcome.exception()  # nobody may be waiting for it any more
+
+
+class Log:
+    """The logs of all workspaces, as this process knows them."""
+
+    def __init__(self, database: Database, announce: Callable[[str, int], Awaitable[None]]) -> None:
+        self._database = database
+        self._announce = announce
+        self._heads: dict[str, Head] = {}
+        self._turns: set[asyncio.Task[object]] = set()
+
+    def head(self, workspace: str) -> Head:
+        return self._heads.setdefault(workspace, Head(workspace))
+
+    def followed(self) -> list[Head]:
+        """The workspaces that somebody in this process follows."""
+        return [head for head in self._heads.values() if head.followers]
+
+    async def change(self, caller: Caller, plan: Callable[[Turn], Awaitable[T]]) -> Outcome[T]:
+        """Makes a change, or refuses it by what `plan` raises.
+
+        It runs in a task of its own, so that a cancelled request does not cut it in two.
+        """
+        head = self.head(caller.workspace)
+        request = Request(caller, plan, asyncio.get_running_loop().create_future())
+        head.requests.append(request)
+        serving = asyncio.create_task(self._serve(head, request))
+        self._turns.add(serving)
+        serving.add_done_callback(self._turns.discard)
+        outcome: Outcome[T] = await asyncio.shield(request.outcome)
+        return outcome
+
+    async def finish(self) -> None:
+        """Waits for the turns that are under way."""
+        await asyncio.gather(*self._turns, return_exceptions=True)
+
+    async def _serve(self, head: Head, request: Request) -> None:
+        """Waits for the workspace's turn, then takes it for everybody who waits, unless somebody did so before."""
+        async with head.lock:
+            while not request.outcome.done():
+                try:
+                    await self._take_turn(head)
+                except Exception as error:
+                    request.fail(error)
+        with contextlib.suppress(ValueError):
+            head.requests.remove(request)
+
+    async def _take_turn(self, head: Head) -> None:
+        """Plans, commits and applies what is waiting, as far as it fits into one entry."""
+        while True:
+            if time.monotonic() - head.verified > FRESH:
+                await self._catch_up(head)
+            turn = Turn(self._database, head.workspace, head.known)
+            answers = await self._plan(head, turn)
+            if turn.changes:
+                entry = Entry(head.workspace, secrets.token_hex(8), turn.changes)
+                started = time.monotonic()
+                if not await self._commit(head, entry):
+                    await self._catch_up(head)
+                    continue
+                await self._finish(head, entry, started)
+            elif await self._catch_up(head):
+                continue  # Nothing to be done, or refused, by a state that was old: only one at the head may say so.
+            for request, answer, position in answers:
+                head.requests.remove(request)
+                request.answer(answer, format_position(head.epoch, position))
+            return
+
+    async def _plan(self, head: Head, turn: Turn) -> list[tuple[Request, object, int]]:
+        """Runs the plans that are waiting, each upon those before it; what each came to, and its last position."""
+        answers: list[tuple[Request, object, int]] = []
+        for request in list(head.requests):
+            turn.begin_plan(request.caller)
+            answer: object
+            try:
+                answer = await request.plan(turn)
+            except NeedsOwnTurn:
+                turn.undo_plan()
+                break
+            except Exception as error:
+                turn.undo_plan()
+                answer = error
+            answers.append((request, answer, head.known + len(turn.changes)))
+            if turn.is_full:
+                break
+        return answers
+
+    async def _commit(self, head: Head, entry: Entry) -> bool:
+        """Inserts the entry; False where its position is taken, or what we know is too old to be built upon."""
+        document = entry_to_document(entry)
+        verified, head.verified = head.verified, NEVER  # whatever fails from here on, the next turn looks first
+        for attempt in range(INSERT_ATTEMPTS):
+            if time.monotonic() - verified > FRESH:
+                return False
+            try:
+                if await self._database.insert("entries", document):
+                    return True
+                there = await self._database.get("entries", entry.id)
+                # An insert whose answer was lost, or that the driver repeated, is ours.
+                return there is not None and there["nonce"] == entry.nonce
+            except ConnectionLost:
+                if attempt == INSERT_ATTEMPTS - 1:
+                    raise
+        return False
+
+    async def _finish(self, head: Head, entry: Entry, verified: float) -> None:
+        """Applies an entry that is committed. If this fails the next turn does it, before anything else."""
+        try:
+            await apply(self._database, entry)
+        except Exception:
+            logger.critical("%s stands still: entry %d could not be applied", head.workspace, entry.first)
+            raise
+        head.publish(entry.changes)
+        head.verified = verified
+        await self._announce(head.workspace, entry.last)
+
+    async def _catch_up(self, head: Head) -> bool:
+        """Applies every entry after the last one known; whether there were any. Called under the head's lock."""
+        started = time.monotonic()
+        state = await self.state(head.workspace)
+        before = (head.epoch, head.known)
+        if head.epoch != state["epoch"] or head.known < state["floor"]:
+            head.restart(state["epoch"], state["applied"])
+        more = True
+        while more:
+            entries = await self._read(head.workspace, after=head.known)
+            more = len(entries) == BATCH
+            for entry in entries:
+                if entry.first != head.known + 1:
+                    raise RuntimeError(f"the log of {head.workspace} has a hole before {entry.first}")
+                if entry.last > state["applied"]:
+                    await apply(self._database, entry)
+                head.publish(entry.changes)
+        head.verified = started
+        return before != (head.epoch, head.known)
+
+    async def refresh(self, workspace: str) -> Head:
+        """Applies and publishes whatever is in the log by now. Callers that wait together share one look."""
+        asked = time.monotonic()
+        head = self.head(workspace)
+        async with head.lock:
+            if head.verified < asked:
+                await self._catch_up(head)
+        return head
+
+    async def hinted(self, workspace: str, position: int) -> None:
+        """Another process says that its log reaches to `position`, which matters only where somebody follows it."""
+        head = self._heads.get(workspace)
+        if head is not None and head.followers and head.known < position:
+            await self.refresh(workspace)
+
+    async def state(self, workspace: str) -> Document:
+        """The workspace's document: its name and its log's `epoch`, `applied` mark and `floor`."""
+        state = await self._database.get("workspaces", workspace)
+        if state is None:
+            raise not_found(workspace)
+        return state
+
+    async def position(self, workspace: str) -> str:
+        """The position that data read after this call is not older than."""
+        state = await self.state(workspace)
+        return format_position(state["epoch"], state["applied"])
+
+    async def _read(self, workspace: str, after: int) -> list[Entry]:
+        filter = {"workspace": workspace, "last": {"$gt": after}}
+        documents = await self._database.find("entries", filter, sort=[("last", 1)], limit=BATCH, hint=ENTRIES)
+        return [entry_from_document(document) for document in documents]
+
+    async def changes(self, workspace: str, after: int, up_to: int) -> list[Change]:
+        """The changes behind `after`, of up to a hundred entries and none above `up_to`.
+
+        Raises RESYNC_REQUIRED where they are no longer kept.
+        """
+        entries = await self._read(workspace, after)
+        changes = [change for entry in entries for change in entry.changes if after < change.position <= up_to]
+        if after < up_to and (not changes or changes[0].position != after + 1):
+            raise resync_required("the position is older than what is kept of the log")
+        return changes
+
+    async def resume(self, workspace: str, since: str) -> int:
+        """The number of a client's position.
+
+        Raises RESYNC_REQUIRED for a position that is too old, above the head, or of another log.
+        """
+        epoch, number = parse_position(since)
+        state = await self.state(workspace)
+        if epoch != state["epoch"]:
+            raise resync_required("the position is of another log")
+        if number > state["applied"]:
+            raise resync_required("the position is above the log's head")
+        if number < state["floor"]:
+            raise resync_required("the position is older than what is kept of the log")
+        return number
+
+    async def prune(self, workspace: str, before: int) -> int:
+        """Forgets entries older than `before` (milliseconds since 1970), never the last one; how many.
+
+        The floor is raised first, so that a client whose position is below it is told, whatever is deleted when.
+        """
+        state = await self.state(workspace)
+        filter = {"workspace": workspace, "last": {"$lt": state["applied"], "$gt": state["floor"]}}
+        oldest = await self._database.find(
+            "entries", filter, sort=[("last", 1)], limit=10 * BATCH, hint=ENTRIES, only=["last", "at"]
+        )
+        floor = state["floor"]
+        for document in oldest:
+            if document["at"] >= before:
+                break
+            floor = document["last"]
+        await self._database.raise_to("workspaces", workspace, "floor", floor)
+        return await self._database.delete("entries", {"workspace": workspace, "last": {"$lte": floor}})
+
+
+async def apply(database: Database, entry: Entry) -> None:
+    """Writes what an entry says, each document guarded by its own position, then raises the `applied` mark.
+
+    It cannot refuse: whatever could was decided in the turn.
+    """
+    collections = documents_after(entry)
+    async with asyncio.TaskGroup() as writes:
+        for collection, documents in collections.items():
+            writes.create_task(database.put_guarded(collection, documents))
+    await database.raise_to("workspaces", entry.workspace, "applied", entry.last)

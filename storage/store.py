@@ -1,0 +1,46 @@
+"""The store: the database, the log and the wire, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from storage import formats, indexes
+from storage.database import Database, connect
+from storage.log import Log
+from storage.wire import open_wire
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything that is remembered. Functions in this folder take it as their first argument."""
+
+    database: Database
+    log: Log
+
+
+@asynccontextmanager
+async def open_store(
+    uri: str, database_name: str = "connect_inbox", wire_url: str = "memory://"
+) -> AsyncIterator[Store]:
+    """Connects, brings stored formats and indexes up to date, and listens to the other processes.
+
+    Raises `formats.UnknownFormat` for a database that a later version has written.
+    """
+    async with connect(uri, database_name) as database, open_wire(wire_url) as wire:
+        await formats.upgrade(database)
+        await indexes.create(database)
+        log = Log(database, wire.tell)
+        ready = asyncio.Event()
+        listening = asyncio.create_task(wire.listen(log.hinted, ready))
+        await ready.wait()
+        try:
+            yield Store(database, log)
+        finally:
+            await log.finish()
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
