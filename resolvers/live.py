@@ -31,13 +31,13 @@ from storage.reader import StoreReader
 
 
 async def visible(info: Info, since: str | None) -> AsyncIterator[tuple[Change, StoreReader]]:
-    """The changes that the viewer may know of, each with a reader at its position."""
+    """The changes that the viewer may know of, each with a reader at its position, which what is told is read with."""
     context = info.context
     async for batch in follow(context.store.log, context.caller.workspace, since):
         for change in batch.changes:
-            reader = context.reader_at(batch.position_of(change))
-            if concerns(change, reader):
-                yield change, reader
+            context.reader = context.reader_at(batch.position_of(change))
+            if concerns(change, context.reader):
+                yield change, context.reader
 
 
 async def message_added(

@@ -112,8 +112,8 @@ class Mutation:
 
 
 @strawberry.type(
-    description="Following the log. With `since`, a position, everything after it comes first, then what happens, without "
-    "a hole or a repetition; RESYNC_REQUIRED where that cannot be kept."
+    description="Following the log. With `since`, a position, what came after it comes first, then what happens, "
+    "without a hole or a repetition; RESYNC_REQUIRED where that cannot be kept."
 )
 class Subscription:
     message_added = strawberry.subscription(

@@ -1,0 +1,46 @@
+"""What tests share: one database server per process of tests, one database in it, and a workspace for each test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from storage.embedded import embedded_engine
+from storage.store import Store, open_store
+from tests.team import Team, create_team
+
+
+@pytest.fixture(scope="session")
+async def database_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The server that MONGODB_URI names, or an embedded one that lives as long as the tests of this process."""
+    given = os.environ.get("MONGODB_URI")
+    if given:
+        yield given
+        return
+    async with embedded_engine(tmp_path_factory.mktemp("engine")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+async def database_name(database_uri: str) -> AsyncIterator[str]:
+    """A database that nobody else has, and that is gone afterwards."""
+    name = f"connect_inbox_test_{secrets.token_hex(6)}"
+    yield name
+    async with AsyncMongoClient[dict[str, object]](database_uri) as client:
+        await client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+async def store(database_uri: str, database_name: str) -> AsyncIterator[Store]:
+    async with open_store(database_uri, database_name) as store:
+        yield store
+
+
+@pytest.fixture
+async def workspace(store: Store) -> Team:
+    """A new workspace with three members and a partner."""
+    return await create_team(store)

@@ -1,0 +1,36 @@
+"""The real app on the real server, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import uvicorn
+
+from connect_inbox.app import PATH, create_app
+from connect_inbox.settings import Settings
+from storage.store import Store
+from tests.client import DEADLINE, Server
+
+
+@asynccontextmanager
+async def running(store: Store, settings: Settings) -> AsyncIterator[Server]:
+    """The app, listening on a free port."""
+    config = uvicorn.Config(
+        create_app(settings, store), port=0, log_config=None, ws="websockets-sansio", ws_ping_interval=None,
+        ws_max_size=settings.max_frame_size, timeout_graceful_shutdown=5,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    with contextlib.suppress(asyncio.CancelledError):
+        serving = asyncio.create_task(server.serve())
+        async with asyncio.timeout(DEADLINE):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx2.AsyncClient(timeout=DEADLINE) as http:
+            yield Server(f"http://127.0.0.1:{port}{PATH}", http)
+        server.should_exit = True
+        await serving
