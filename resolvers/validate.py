@@ -83,6 +83,8 @@ def color(value: str, *field: str) -> str:
 def variable_value(value: str, type: VariableType, *field: str) -> str:
     """A custom variable's value as its type has it."""
     value = line(value, *field, most=VALUE)
+    if type is VariableType.URL:
+        return url(value, *field)
     if not _has_type(value, type):
         raise Refused(UserErrorCode.INVALID, f"{value[:80]!r} is not a {type.name}", *field)
     return value
@@ -101,8 +103,6 @@ def _has_type(value: str, type: VariableType) -> bool:
             return False
     if type is VariableType.BOOLEAN:
         return value in ("true", "false")
-    if type is VariableType.URL:
-        return url(value, "value") == value
     return True
 
 
