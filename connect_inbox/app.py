@@ -28,7 +28,7 @@ def create_app(settings: Settings, store: Store) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_gate(store) as gate:
-            app.state.endpoint = Endpoint(store, gate, settings.allowed_origins)
+            app.state.endpoint = Endpoint(store, gate, settings.allowed_origins, settings.max_body_size)
             app.state.sockets = Sockets(store, gate, settings.allowed_origins, settings.init_timeout)
             yield
 
@@ -48,7 +48,7 @@ def create_app(settings: Settings, store: Store) -> Starlette:
     )
     return Starlette(
         routes=[
-            Route(PATH, graphql, methods=["POST"], max_body_size=settings.max_body_size),
+            Route(PATH, graphql, methods=["POST"]),
             WebSocketRoute(PATH, graphql_socket),
         ],
         middleware=[cors],

@@ -89,14 +89,14 @@ class Gate:
             if not held.streams:
                 self._held.pop(id, None)
 
-    async def still_good(self, id: str) -> None:
-        """Asked before each delivery. Raises TokenRefused."""
+    async def still_good(self, id: str) -> Caller:
+        """Asked before each operation and each delivery: who the token speaks for now. Raises TokenRefused."""
         held = self._held.get(id)
         if held is None:
             raise TokenRefused("the stream has ended")
         if time.monotonic() - held.looked_at > OLDEST:
             await self._look([id])
-        good(held.standing)
+        return good(held.standing)
 
     async def _look(self, ids: list[str]) -> None:
         started = time.monotonic()

@@ -23,9 +23,10 @@ async def send_message(info: Info, input: SendMessageInput) -> SendMessagePayloa
     if input.channel is MessageChannel.EMAIL:
         await info.context.reader.thread(input.thread_id)
         raise Refused(UserErrorCode.MAILBOX_REQUIRED, "e-mail needs a connected mailbox, and there is none", "channel")
-    for id in [input.mailbox_id, *(input.attachment_ids or [])]:
+    validate.optional_id(input.campaign_id)
+    validate.optional_id(input.mailbox_id)
+    for id in [input.mailbox_id, *validate.ids(list(input.attachment_ids or []), "attachmentIds")]:
         if id is not None:
-            kind_of(id)
             raise not_found(id)
     if input.subject is not None:
         raise Refused(UserErrorCode.INVALID, "only an e-mail has a subject", "subject")
@@ -46,6 +47,7 @@ async def send_message(info: Info, input: SendMessageInput) -> SendMessagePayloa
 @refusable(ReceiveMessagePayload)
 async def receive_message(info: Info, input: ReceiveMessageInput) -> ReceiveMessagePayload:
     caller = access.to_ingest(info)
+    validate.optional_id(input.campaign_id)
     thread_id = await thread_of(info, input)
     external_id = validate.line(input.external_id, "externalId", most=validate.KEY)
     new = NewMessage(

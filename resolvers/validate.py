@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from urllib.parse import urlsplit
 
 from schema.types.errors import Refused, UserErrorCode, bad_input
@@ -19,6 +18,7 @@ _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\.]+")
 _HANDLE = re.compile(r"[^\s@:/]{1,100}")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 
 
 def line(value: str, *field: str, most: int = NAME) -> str:
@@ -92,10 +92,7 @@ def variable_value(value: str, type: VariableType, *field: str) -> str:
 
 def _has_type(value: str, type: VariableType) -> bool:
     if type is VariableType.NUMBER:
-        try:
-            return Decimal(value).is_finite()
-        except InvalidOperation:
-            return False
+        return _NUMBER.fullmatch(value) is not None
     if type is VariableType.DATE:
         try:
             return date.fromisoformat(value).isoformat() == value
@@ -104,6 +101,12 @@ def _has_type(value: str, type: VariableType) -> bool:
     if type is VariableType.BOOLEAN:
         return value in ("true", "false")
     return True
+
+
+def optional_id(value: str | None) -> None:
+    """Raises BAD_USER_INPUT for what is given and no id."""
+    if value is not None:
+        kind_of(value)
 
 
 def ids(values: list[str], name: str) -> list[str]:

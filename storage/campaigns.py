@@ -56,7 +56,7 @@ async def create_campaign(
 
         return await claims.once(turn, key, make)
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def change_campaign(store: Store, caller: Caller, id: str, given: Document) -> Outcome[None]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from schema.types.errors import conflict
 from storage.changes import Change, Turn
 from storage.documents import Document, to_value
+from storage.log import Outcome
+from storage.positions import format_position, parse_position
 
 
 def claim_id(workspace: str, kind: str, value: str) -> str:
@@ -55,6 +57,14 @@ class Made:
 
     id: str
     earlier: int | None = None
+
+
+def dated(outcome: Outcome[Made]) -> Outcome[Made]:
+    """The outcome with the position at which the thing was made, which may be an earlier request's."""
+    if outcome.result.earlier is None:
+        return outcome
+    epoch, _ = parse_position(outcome.position)
+    return Outcome(outcome.result, format_position(epoch, outcome.result.earlier))
 
 
 async def once(turn: Turn, key: Key | None, make: Callable[[], Awaitable[tuple[Change, str]]]) -> Made:

@@ -83,6 +83,21 @@ class Database:
         documents: list[Document] = await cursor.to_list(None)
         return documents
 
+    async def stream(
+        self,
+        collection: str,
+        filter: Document,
+        *,
+        hint: Sequence[tuple[str, int]] | None = None,
+        only: Sequence[str] | None = None,
+    ) -> AsyncIterator[Document]:
+        """All documents that match, however many: they are read as they are used."""
+        cursor = self._collection(collection).find(filter, dict.fromkeys(only, 1) if only else None).batch_size(500)
+        if hint:
+            cursor = cursor.hint(list(hint))
+        async for document in cursor:
+            yield document
+
     async def sums(self, collection: str, filter: Document, field: str) -> tuple[int, int]:
         """How many documents match, and the sum of a field of theirs."""
         group = {"_id": None, "documents": {"$sum": 1}, "total": {"$sum": f"${field}"}}

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PER_VIEWER = {"unread", "unread_messages"}
+AS_IT_IS = {str, int, type(None)}
 
 
 def to_milliseconds(time: datetime) -> int:
@@ -33,6 +34,8 @@ def from_milliseconds(value: int) -> datetime:
 
 def to_value(value: object) -> Any:
     """A field's value as it is stored."""
+    if type(value) in AS_IT_IS:
+        return value
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, datetime):
@@ -62,6 +65,7 @@ def from_document(kind: type[T], document: Document, **per_viewer: Any) -> T:
     return kind(**values, **per_viewer)
 
 
+@cache
 def stored_fields(kind: type) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(kind) if field.init and field.name not in PER_VIEWER]
 
@@ -69,7 +73,7 @@ def stored_fields(kind: type) -> list[dataclasses.Field[Any]]:
 @cache
 def readers(kind: type[Any]) -> list[tuple[str, Callable[[Any], Any]]]:
     hints = typing.get_type_hints(kind)
-    return [(field.name, reader(hints[field.name])) for field in stored_fields(kind)]
+    return [(field.name, reader(hints[field.name])) for field in stored_fields(kind)]  # type: ignore[arg-type]  # a class is hashable
 
 
 def reader(hint: Any) -> Callable[[Any], Any]:

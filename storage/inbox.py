@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schema.types.campaign import Participation
+from schema.types.errors import bad_input
 from schema.types.node import influencer_id_of, kind_of, thread_id_of
-from schema.types.paging import PageInfo, page_size
+from schema.types.paging import MOST, PageInfo, page_size
 from schema.types.thread import InboxConnection, InboxEdge, InboxFilter, Thread, UnreadCount
 from storage.changes import Place
 from storage.cursors import Cursor, format_cursor, newest_first, parse_cursor
@@ -43,16 +44,21 @@ class View:
 
 
 def view_of(filter: InboxFilter | None) -> View:
-    """Raises BAD_USER_INPUT for what is no id; an id that does not exist matches nothing."""
+    """Raises BAD_USER_INPUT for what is no id and for more than a hundred; one that does not exist matches nothing."""
     if filter is None:
         return View()
-    for id in [*(filter.campaign_ids or []), *(filter.tag_ids or [])]:
-        kind_of(id)
     return View(
-        campaigns=None if filter.campaign_ids is None else [str(id) for id in filter.campaign_ids],
-        tags=None if filter.tag_ids is None else [str(id) for id in filter.tag_ids],
+        campaigns=None if filter.campaign_ids is None else facets_of(list(filter.campaign_ids), "campaign"),
+        tags=None if filter.tag_ids is None else facets_of(list(filter.tag_ids), "tag"),
         unread_only=bool(filter.unread_only),
     )
+
+
+def facets_of(ids: list[str], kind: str) -> list[str]:
+    """The ids of that kind: one of another kind matches nothing, as one that does not exist."""
+    if len(ids) > MOST:
+        raise bad_input(f"a filter has at most {MOST} {kind}s, not {len(ids)}")
+    return [str(id) for id in dict.fromkeys(ids) if kind_of(id) == kind]
 
 
 @dataclass

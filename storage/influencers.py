@@ -73,7 +73,7 @@ async def create_influencer(store: Store, caller: Caller, new: NewInfluencer, ke
     async def plan(turn: Turn) -> Made:
         return await claims.once(turn, key, lambda: put_influencer(turn, new))
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def create_influencers(store: Store, caller: Caller, many: list[NewInfluencer]) -> Outcome[list[str]]:
@@ -241,7 +241,7 @@ async def add_note(store: Store, caller: Caller, influencer_id: str, text: str, 
 
         return await claims.once(turn, key, make)
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def delete_note(store: Store, caller: Caller, id: str) -> Outcome[str]:

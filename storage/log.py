@@ -128,12 +128,17 @@ class Log:
             turn = Turn(self._database, head.workspace, head.known)
             answers = await self._plan(head, turn)
             if turn.changes:
-                entry = Entry(head.workspace, secrets.token_hex(8), turn.changes)
-                started = time.monotonic()
-                if not await self._commit(head, entry):
+                try:
+                    committed = await self._write(head, turn)
+                except Exception as error:
+                    # It may be in the log nevertheless, so nobody whose change is in it may be planned again.
+                    for request, _, _ in answers:
+                        head.requests.remove(request)
+                        request.fail(error)
+                    return
+                if not committed:
                     await self._catch_up(head)
                     continue
-                await self._finish(head, entry, started)
             elif await self._catch_up(head):
                 continue  # Nothing to be done, or refused, by a state that was old: only one at the head may say so.
             for request, answer, position in answers:
@@ -159,6 +164,15 @@ class Log:
             if turn.is_full:
                 break
         return answers
+
+    async def _write(self, head: Head, turn: Turn) -> bool:
+        """Commits a turn's changes as one entry, and applies it; False where they must be planned again."""
+        entry = Entry(head.workspace, secrets.token_hex(8), turn.changes)
+        started = time.monotonic()
+        if not await self._commit(head, entry):
+            return False
+        await self._finish(head, entry, started)
+        return True
 
     async def _commit(self, head: Head, entry: Entry) -> bool:
         """Inserts the entry; False where its position is taken, or what we know is too old to be built upon."""
@@ -248,7 +262,7 @@ class Log:
         """
         entries = await self._read(workspace, after)
         changes = [change for entry in entries for change in entry.changes if after < change.position <= up_to]
-        if after < up_to and (not changes or changes[0].position != after + 1):
+        if after < up_to and (not changes or changes[-1].position != after + len(changes)):
             raise resync_required("the position is older than what is kept of the log")
         return changes
 

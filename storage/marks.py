@@ -19,7 +19,7 @@ from schema.types.node import influencer_id_of, new_id, thread_id_of
 from schema.types.notification import Notification, NotificationReason
 from storage.changes import MOST_CHANGES, Change, Turn, place_of
 from storage.documents import Document, to_document
-from storage.indexes import TIMELINE, UNREAD, UNREAD_NOTIFICATIONS
+from storage.indexes import OF_WORKSPACE, TIMELINE, UNREAD, UNREAD_NOTIFICATIONS
 from storage.log import Outcome
 from storage.store import Store
 
@@ -77,7 +77,7 @@ async def marks_of(turn: Turn, members: list[str], thread: str) -> dict[str, Doc
 async def put_place(turn: Turn, change: Change, influencer: Document) -> None:
     """Brings to every member's mark what decides where a thread is listed; `influencer` is as after the change."""
     thread = thread_id_of(influencer["_id"])
-    members = await turn.find("members", {"workspace": turn.workspace}, only=["_id"])
+    members = await turn.find("members", {"workspace": turn.workspace}, hint=OF_WORKSPACE, only=["_id"])
     for member, mark in (await marks_of(turn, [each["_id"] for each in members], thread)).items():
         fields = {"shown": int(mark["count"] > 0 and influencer["listed"] == 1), "facets": influencer["facets"]}
         if fields["shown"] != mark["shown"]:
@@ -114,12 +114,9 @@ async def put_read(
 ) -> None:
     """Reads a thread up to a log position, behind `counted` of its messages, and the notifications that lead there."""
     thread = thread_id_of(influencer["_id"])
-    notifications = await turn.find(
-        "notifications",
-        {"member_id": member, "thread_id": thread, "read": 0, "message_order": {"$lte": up_to}},
-        hint=UNREAD_NOTIFICATIONS,
-        only=["_id"],
-    )
+    # Where nothing behind it can be unread, everything is read.
+    reached = influencer["last_order"] if counted == influencer["counted"] else up_to
+    notifications = await unread_notifications(turn, member, thread, reached)
     moves = mark is not None and mark["count"] > 0 and mark["first"] <= up_to
     if not moves and not notifications:
         return
@@ -131,9 +128,7 @@ async def put_read(
         change.marked[member] = [mark["first"], up_to]
         put_mark(turn, change, influencer, member, mark,
                  first=first, count=count, by_campaign=by_campaign, rank=mark["rank"])  # fmt: skip
-    for notification in notifications:
-        change.nodes.append(notification["_id"])
-        turn.put(change, "notifications", notification["_id"], {"read": 1})
+    put_notifications_read(turn, change, notifications)
 
 
 async def mark_threads_read(store: Store, caller: Caller, member: str, threads: list[str]) -> Outcome[None]:
@@ -192,6 +187,7 @@ async def mark_message_unread(store: Store, caller: Caller, member: str, message
         by_campaign = await count_by_campaign(turn, thread, first)
         put_mark(turn, change, influencer, member, mark,
                  first=first, count=count, by_campaign=by_campaign, rank=change.position)  # fmt: skip
+        put_notifications_read(turn, change, await unread_notifications(turn, member, thread, first - 1))
         put_notification(turn, change, member, message, NotificationReason.MARKED_UNREAD)
 
     return await store.log.change(caller, plan)
@@ -210,6 +206,22 @@ def unread_from(message: Document, influencer: Document) -> tuple[int, int]:
 def span_between(old: int, new: int, last: int) -> list[int]:
     """The log positions whose messages become read or unread when `first` moves from `old` to `new`."""
     return [new, last] if old == 0 else [min(old, new), max(old, new) - 1]
+
+
+async def unread_notifications(turn: Turn, member: str, thread: str, up_to: int) -> list[Document]:
+    """The member's notifications that lead to messages of a thread up to a log position, and are unread."""
+    return await turn.find(
+        "notifications",
+        {"member_id": member, "thread_id": thread, "read": 0, "message_order": {"$lte": up_to}},
+        hint=UNREAD_NOTIFICATIONS,
+        only=["_id"],
+    )
+
+
+def put_notifications_read(turn: Turn, change: Change, notifications: list[Document]) -> None:
+    for notification in notifications:
+        change.nodes.append(notification["_id"])
+        turn.put(change, "notifications", notification["_id"], {"read": 1})
 
 
 def put_notification(turn: Turn, change: Change, member: str, message: Document, reason: NotificationReason) -> None:

@@ -51,7 +51,7 @@ async def add_message(store: Store, caller: Caller, new: NewMessage, key: Key | 
     async def plan(turn: Turn) -> Made:
         return await claims.once(turn, key, lambda: put_message(turn, new, key))
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def add_messages(store: Store, caller: Caller, many: list[NewMessage]) -> Outcome[list[str]]:

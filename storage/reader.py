@@ -65,7 +65,7 @@ class StoreReader:
     async def document(self, collection: str, id: str) -> Document:
         """Raises NOT_FOUND, and BAD_USER_INPUT for what is no id."""
         kind_of(id)
-        found = await self._load(collection, lambda ids: self.documents(collection, ids), id)
+        found = await self._load(f"{collection} by id", lambda ids: self.documents(collection, ids), id)
         if found is None:
             raise not_found(id)
         return found
@@ -149,6 +149,7 @@ class StoreReader:
 
     async def thread(self, id: str) -> Thread:
         kind_of(id)
+        influencer_id_of(id)
         found = await self._load("thread", self._threads, id)
         if found is None:
             raise not_found(id)

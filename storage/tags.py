@@ -65,7 +65,7 @@ async def create_tag(store: Store, caller: Caller, name: str, color: str | None,
 
         return await claims.once(turn, key, make)
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def change_tag(store: Store, caller: Caller, id: str, fields: Document) -> Outcome[None]:
@@ -154,7 +154,7 @@ async def create_variable(
 
         return await claims.once(turn, key, make)
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def rename_variable(store: Store, caller: Caller, id: str, name: str) -> Outcome[None]:

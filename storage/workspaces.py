@@ -48,7 +48,8 @@ async def workspaces(store: Store) -> list[Document]:
 
 async def active_members(turn: Turn) -> list[str]:
     """Everyone who has read state."""
-    members = await turn.find("members", {"workspace": turn.workspace, "removed_at": None}, only=["_id"])
+    filter = {"workspace": turn.workspace, "removed_at": None}
+    members = await turn.find("members", filter, hint=OF_WORKSPACE, only=["_id"])
     return [member["_id"] for member in members]
 
 
@@ -75,7 +76,7 @@ async def add_member(
 
         return await claims.once(turn, key, make)
 
-    return await store.log.change(caller, plan)
+    return claims.dated(await store.log.change(caller, plan))
 
 
 async def change_member(store: Store, caller: Caller, id: str, name: str | None, role: Role | None) -> Outcome[None]:
@@ -119,7 +120,7 @@ async def must_not_be_last_admin(turn: Turn, member: Document) -> None:
     if member["role"] != Role.ADMIN.value:
         return
     admins = {"workspace": turn.workspace, "removed_at": None, "role": Role.ADMIN.value}
-    if len(await turn.find("members", admins, only=["_id"], limit=2)) < 2:
+    if len(await turn.find("members", admins, hint=OF_WORKSPACE, only=["_id"], limit=2)) < 2:
         raise Refused(UserErrorCode.LAST_ADMIN, "a workspace keeps at least one ADMIN", "memberId")
 
 

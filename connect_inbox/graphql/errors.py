@@ -6,31 +6,43 @@ import logging
 import secrets
 from typing import Any
 
-from graphql import GraphQLError
+from graphql import FieldNode, GraphQLError
 
 from schema.types.errors import ApiError, ErrorCode, Refused
 
 logger = logging.getLogger("connect_inbox.graphql")
 
+LONGEST = 240  # characters of a message: the executor's may hold whatever the client sent
+
 
 def formatted(error: GraphQLError) -> dict[str, Any]:
-    """An error of an execution, with its code.
-
-    An error without a path is one of the document or its variables, which are the client's.
-    """
-    original = error.original_error
-    while isinstance(original, GraphQLError):
-        original = original.original_error
-    shown: dict[str, Any] = {"message": error.message}
+    """An error of an execution, with its code."""
+    innermost: Exception = error
+    while isinstance(innermost, GraphQLError) and innermost.original_error is not None:
+        innermost = innermost.original_error
+    shown: dict[str, Any] = {"message": cut(error.message)}
     if error.locations:
         shown["locations"] = [{"line": each.line, "column": each.column} for each in error.locations]
     if error.path:
         shown["path"] = error.path
-    if isinstance(original, ApiError):
-        return {**shown, "extensions": {"code": original.code.value}}
-    if isinstance(original, Refused) or error.path is None:
+    if isinstance(innermost, ApiError):
+        return {**shown, "extensions": {"code": innermost.code.value}}
+    if isinstance(innermost, Refused) or error.path is None or is_of_an_argument(innermost):
         return {**shown, "extensions": {"code": ErrorCode.BAD_USER_INPUT.value}}
-    return {**shown, **fault(original or error)}
+    return {**shown, **fault(innermost)}
+
+
+def is_of_an_argument(error: Exception) -> bool:
+    """Whether the executor found it in what the document says, beside the field: then it is the client's.
+
+    So is one without a path, which is found before any field is executed.
+    """
+    nodes = error.nodes if isinstance(error, GraphQLError) else None
+    return bool(nodes) and not any(isinstance(node, FieldNode) for node in nodes or [])
+
+
+def cut(message: str) -> str:
+    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
 
 
 def fault(error: BaseException) -> dict[str, Any]:

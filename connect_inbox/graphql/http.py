@@ -11,6 +11,7 @@ from typing import Any
 
 from graphql import OperationType
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response, StreamingResponse
 
@@ -29,15 +30,28 @@ JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
 EVENTS = "text/event-stream"
 HEARTBEAT = 12.0  # seconds of silence after which a comment tells proxies that the stream is alive
+BROKEN_OFF: Result = {}  # ends a stream without saying that it is complete, so that its client comes back
+
+
+class Stopping(Exception):
+    """The server is about to end."""
 
 
 class Endpoint:
     """What answers a POST to /graphql."""
 
-    def __init__(self, store: Store, gate: Gate, origins: tuple[str, ...]) -> None:
+    def __init__(self, store: Store, gate: Gate, origins: tuple[str, ...], max_body_size: int) -> None:
         self._store = store
         self._gate = gate
         self._origins = origins
+        self._max_body_size = max_body_size
+        self._streams: set[asyncio.Future[None]] = set()
+
+    def stop(self) -> None:
+        """Breaks off all event streams: the server is about to end, and would wait for them."""
+        for ended in self._streams:
+            if not ended.done():
+                ended.set_exception(Stopping())
 
     async def __call__(self, request: HTTPRequest) -> Response:
         media = media_of(request.headers.get("accept"))
@@ -48,15 +62,21 @@ class Endpoint:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             return answer(415, media, bad_input(f"a request's content-type is {JSON}"))
         try:
-            id, caller = await self._gate.admit(bearer(request.headers.get("authorization")))
-            body = operations.decode(await request.body())
-            asked = operations.request_of(body)
+            return await self._answer(request, media)
         except TokenRefused as refused:
             return answer(401, media, refused)
         except ApiError as error:
             return answer(400, media, error)
         except HTTPException as error:
             return answer(error.status_code, media, bad_input(error.detail))
+        except ClientDisconnect:
+            return answer(400, media, bad_input("the body did not come"))  # which nobody reads
+        except Exception as error:
+            return answer(500, media, error)
+
+    async def _answer(self, request: HTTPRequest, media: str) -> Response:
+        id, caller = await self._gate.admit(bearer(request.headers.get("authorization")))
+        asked = operations.request_of(operations.decode(await body_of(request, self._max_body_size)))
         if media == EVENTS:
             return self._stream(asked, id, caller)
         return await self._respond(asked, caller, media)
@@ -91,6 +111,8 @@ class Endpoint:
                 except TimeoutError:
                     yield b":\n\n"
                     continue
+                if result is BROKEN_OFF:
+                    return
                 if result is None:
                     break
                 yield b"event: next\ndata: " + encode(result) + b"\n\n"
@@ -105,6 +127,7 @@ class Endpoint:
     ) -> None:
         """Fills the queue with results. It holds one, so a client is never ahead of what it reads."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._streams.add(ended)
 
         def end(refused: TokenRefused) -> None:
             if not ended.done():
@@ -122,10 +145,14 @@ class Endpoint:
                     telling.cancel()
                     with contextlib.suppress(BaseException):
                         await telling
+        except Stopping:
+            return await results.put(BROKEN_OFF)
         except Invalid as invalid:
             await results.put({"errors": invalid.errors})
         except Exception as error:
             await results.put({"errors": [coded(error)]})
+        finally:
+            self._streams.discard(ended)
         await results.put(None)
 
     async def _tell(
@@ -150,7 +177,17 @@ def media_of(accept: str | None) -> str | None:
     return JSON if accepted & {"*/*", "application/*", ""} else None
 
 
-def answer(status: int, media: str, error: ApiError) -> Response:
+async def body_of(request: HTTPRequest, most: int) -> bytes:
+    """A request's body, of which no more than `most` bytes are read."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            raise HTTPException(413, f"a body has at most {most} bytes")
+    return bytes(body)
+
+
+def answer(status: int, media: str, error: Exception) -> Response:
     return respond(status, JSON if media == EVENTS else media, {"errors": [coded(error)]})
 
 

@@ -97,7 +97,7 @@ class Connection:
             raise Closing(Close.INIT_TIMEOUT, "connection_init did not come in time") from None
         with self._gate.hold(id, caller, self._end):
             await self._send({"type": "connection_ack"})
-            await self._until_ended(self._listen(id, caller))
+            await self._until_ended(self._listen(id))
 
     async def _initialise(self) -> tuple[str, Caller]:
         """Waits for connection_init, and lets in who it speaks for."""
@@ -131,7 +131,7 @@ class Connection:
             with contextlib.suppress(BaseException):
                 await task
 
-    async def _listen(self, id: str, caller: Caller) -> None:
+    async def _listen(self, id: str) -> None:
         handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "ping": self._handle_ping,
             "pong": self._handle_pong,
@@ -141,7 +141,7 @@ class Connection:
         while True:
             message = await self._receive()
             if message["type"] == "subscribe":
-                self._handle_subscribe(message, id, caller)
+                self._handle_subscribe(message, id)
             elif message["type"] in handlers:
                 await handlers[message["type"]](message)
             else:
@@ -179,17 +179,18 @@ class Connection:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def _handle_subscribe(self, message: dict[str, Any], id: str, caller: Caller) -> None:
+    def _handle_subscribe(self, message: dict[str, Any], id: str) -> None:
         name = operation_id(message)
         if name in self._operations:
             raise Closing(Close.DUPLICATE_ID, f"Subscriber for {name[:60]} already exists")
-        running = asyncio.create_task(self._operate(name, message.get("payload"), id, caller))
+        running = asyncio.create_task(self._operate(name, message.get("payload"), id))
         self._operations[name] = running
 
-    async def _operate(self, name: str, payload: object, id: str, caller: Caller) -> None:
-        """Runs one operation to its end."""
+    async def _operate(self, name: str, payload: object, id: str) -> None:
+        """Runs one operation to its end, for whom the token speaks for when it begins."""
         told = False
         try:
+            caller = await self._gate.still_good(id)
             operation = operations.prepare(operations.request_of(payload))
             context = Context(self._store, await read_for(self._store, caller))
             if operation.kind is not OperationType.SUBSCRIPTION:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -93,3 +94,12 @@ async def brand(store: Store, server: Server) -> Brand:
         partner=server.api(await token_for(store, workspace, partner, list(SCOPES))),
         stranger=await member_api(store, server, other, Role.ADMIN),
     )
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing that a client does is a fault of ours: no error is logged, and no traceback."""
+    caplog.set_level(logging.INFO)
+    yield
+    faults = [each for each in caplog.get_records("call") if each.levelno >= logging.ERROR or each.exc_info]
+    assert not faults, [(each.name, each.getMessage(), str(each.exc_info)) for each in faults]

@@ -87,6 +87,7 @@ async def test_the_same_key_sends_once_and_with_another_input_is_a_conflict(bran
     thread = (await brand.influencer())["thread"]
     key = {"threadId": thread, "text": "once", "idempotencyKey": "key"}
     first = await brand.member.mutate("sendMessage", SENT, **key)
+    await brand.influencer("Somebody in between")
     again = await brand.member.mutate("sendMessage", SENT, **key)
     assert again["message"] == first["message"] and again["position"] == first["position"]
     other = await brand.admin.mutate("sendMessage", SENT, **key)

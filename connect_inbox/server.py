@@ -1,0 +1,167 @@
+"""A server: the database, the upkeep and the API, begun in this order and ended in the opposite one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from connect_inbox.app import PATH, create_app
+from connect_inbox.settings import Settings
+from storage.database import DatabaseError
+from storage.embedded import EmbeddedEngineError, embedded_engine
+from storage.formats import UnknownFormat
+from storage.store import Store, open_store
+from sync.upkeep import run_upkeep
+
+GRACE = 5  # seconds that requests have to end in
+BACKLOG = 2048
+
+
+class CannotStart(Exception):
+    """The server cannot start. The message says why."""
+
+
+async def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serves until it is cancelled. `on_ready` gets the API's address once it answers there. Raises `CannotStart`."""
+    with listener(settings) as bound:
+        async with open_database(settings) as store, serving(settings, store, bound) as server:
+            if not server.done():
+                on_ready(public_url(settings, bound))
+            await asyncio.shield(server)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Store]:
+    """The store on the database that the settings name: a MongoDB, or the embedded one. Raises `CannotStart`."""
+    async with AsyncExitStack() as stack:
+        try:
+            uri = settings.mongodb_uri
+            if uri is None:
+                uri = await stack.enter_async_context(embedded_engine(settings.data))
+            opening = open_store(uri, settings.mongodb_database, settings.broadcast_url)
+            store = await stack.enter_async_context(opening)
+        except (EmbeddedEngineError, UnknownFormat) as error:
+            raise CannotStart(str(error)) from error
+        except DatabaseError as error:
+            where = f"at {address_of(settings.mongodb_uri)} " if settings.mongodb_uri else ""
+            raise CannotStart(f"the database {where}cannot be used: {reason_of(error)}") from error
+        yield store
+
+
+def address_of(uri: str) -> str:
+    """The servers that a MongoDB URI names, without credentials."""
+    return re.split(r"[/?]", uri.partition("://")[2].rpartition("@")[2])[0]
+
+
+def reason_of(error: DatabaseError) -> str:
+    """What the driver or the database says, as one short line."""
+    details = getattr(error, "details", None) or {}
+    told = str(details.get("errmsg") or error).partition("(configured timeouts")[0].partition(", Timeout:")[0]
+    return " ".join(told.split())[:200] or type(error).__name__
+
+
+@contextmanager
+def listener(settings: Settings) -> Iterator[socket.socket]:
+    """A socket bound to the address of the settings, which accepts nobody yet. Raises `CannotStart`."""
+    host, port = settings.bind
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotStart(f"cannot listen at {at(host, port)}: {error.strerror}") from error
+    with contextlib.closing(bound):
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(address)
+            bound.listen(BACKLOG)
+        except OSError as error:
+            raise CannotStart(f"cannot listen at {at(host, port)}: {error.strerror}") from error
+        yield bound
+
+
+def at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def local_url(bound: socket.socket) -> str:
+    """The API's address for somebody on this machine."""
+    host, port = bound.getsockname()[:2]
+    return f"http://{at({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host), port)}{PATH}"
+
+
+def public_url(settings: Settings, bound: socket.socket) -> str:
+    return f"{settings.public_url}{PATH}" if settings.public_url else local_url(bound)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says when it has started, and leaves signals to the command line."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise CannotStart("the API could not be started; the lines above say why") from None
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        assert isinstance(app, Starlette)  # it is `create_app`'s
+        app.state.endpoint.stop()
+        await super().shutdown(sockets)
+
+
+def uvicorn_config(settings: Settings, store: Store) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(settings, store),
+        ws="websockets-sansio",
+        ws_ping_interval=None,  # a ping that is missed would be a fatal close; liveness is the protocol's
+        ws_max_size=settings.max_frame_size,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACE,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+
+
+@asynccontextmanager
+async def serving(settings: Settings, store: Store, bound: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+    """The API on a bound socket, with the upkeep beside it; the task ends when the server does."""
+    server = Server(uvicorn_config(settings, store))
+    async with background(run_upkeep(store, settings.upkeep_interval, settings.log_days)):
+        running = asyncio.create_task(server.serve(sockets=[bound]))
+        try:
+            async with background(server.listening.wait()) as listening:
+                await asyncio.wait([listening, running], return_when=asyncio.FIRST_COMPLETED)
+            yield running
+        finally:
+            server.should_exit = True
+            await running
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """A task that is cancelled, and waited for, at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
