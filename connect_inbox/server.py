@@ -14,8 +14,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from connect_inbox.app import PATH, create_app
-from connect_inbox.settings import Settings
-from storage.database import DatabaseError
+from connect_inbox.settings import Settings, WrongSetting
+from storage.database import DatabaseError, WrongAddress
 from storage.embedded import EmbeddedEngineError, embedded_engine
 from storage.formats import UnknownFormat
 from storage.store import Store, open_store
@@ -40,7 +40,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Store]:
-    """The store on the database that the settings name: a MongoDB, or the embedded one. Raises `CannotStart`."""
+    """The store on the database that the settings name, or the embedded one. Raises `CannotStart`, `WrongSetting`."""
     async with AsyncExitStack() as stack:
         try:
             uri = settings.mongodb_uri
@@ -50,6 +50,9 @@ async def open_database(settings: Settings) -> AsyncIterator[Store]:
             store = await stack.enter_async_context(opening)
         except (EmbeddedEngineError, UnknownFormat) as error:
             raise CannotStart(str(error)) from error
+        except WrongAddress as error:
+            told = reason_of(error).partition("'")[0].rstrip(": ")  # what it quotes may be a part of the password
+            raise WrongSetting(f"MONGODB_URI cannot be used: {told}") from error
         except DatabaseError as error:
             where = f"at {address_of(settings.mongodb_uri)} " if settings.mongodb_uri else ""
             raise CannotStart(f"the database {where}cannot be used: {reason_of(error)}") from error

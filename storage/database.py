@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReadPreference, UpdateOne
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -27,6 +34,7 @@ DUPLICATE = 11000
 ATTEMPTS = 8
 
 DatabaseError = PyMongoError
+WrongAddress = ConfigurationError
 ConnectionLost = AutoReconnect
 
 
@@ -196,7 +204,10 @@ async def repeated(run: Callable[[], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def connect(uri: str, name: str) -> AsyncIterator[Database]:
     """A connection to the database. It binds to the running event loop, so it is made in the app's lifespan."""
-    client: Any = AsyncIOMotorClient(uri, serverSelectionTimeoutMS=10_000, socketTimeoutMS=30_000, maxPoolSize=64)
+    try:
+        client: Any = AsyncIOMotorClient(uri, serverSelectionTimeoutMS=10_000, socketTimeoutMS=30_000, maxPoolSize=64)
+    except ValueError as error:  # what the driver says of a wrong port
+        raise WrongAddress(str(error)) from error
     try:
         yield Database(client, name)
     finally:

@@ -178,18 +178,20 @@ class Log:
         """Inserts the entry; False where its position is taken, or what we know is too old to be built upon."""
         document = entry_to_document(entry)
         verified, head.verified = head.verified, NEVER  # whatever fails from here on, the next turn looks first
-        for attempt in range(INSERT_ATTEMPTS):
+        lost: ConnectionLost | None = None
+        for _ in range(INSERT_ATTEMPTS):
             if time.monotonic() - verified > FRESH:
-                return False
+                break
             try:
                 if await self._database.insert("entries", document):
                     return True
                 there = await self._database.get("entries", entry.id)
                 # An insert whose answer was lost, or that the driver repeated, is ours.
                 return there is not None and there["nonce"] == entry.nonce
-            except ConnectionLost:
-                if attempt == INSERT_ATTEMPTS - 1:
-                    raise
+            except ConnectionLost as error:
+                lost = error
+        if lost is not None:
+            raise lost  # It may have been inserted, so it must not be planned again.
         return False
 
     async def _finish(self, head: Head, entry: Entry, verified: float) -> None:
@@ -206,13 +208,14 @@ class Log:
     async def _catch_up(self, head: Head) -> bool:
         """Applies every entry after the last one known; whether there were any. Called under the head's lock."""
         started = time.monotonic()
-        state = await self.state(head.workspace)
         before = (head.epoch, head.known)
-        if head.epoch != state["epoch"] or head.known < state["floor"]:
-            head.restart(state["epoch"], state["applied"])
         more = True
         while more:
-            entries = await self._read(head.workspace, after=head.known)
+            entries = await self._read(head.workspace, after=head.known) if head.epoch else []
+            state = await self.state(head.workspace)  # read after them, so that what was pruned meanwhile is noticed
+            if head.epoch != state["epoch"] or head.known < state["floor"]:
+                head.restart(state["epoch"], state["applied"])
+                continue
             more = len(entries) == BATCH
             for entry in entries:
                 if entry.first != head.known + 1:

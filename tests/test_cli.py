@@ -194,6 +194,17 @@ async def test_a_database_that_does_not_answer_is_one_line(folder_env: Env, caps
     assert time.monotonic() - before < DEADLINE / 2
 
 
+@pytest.mark.parametrize(
+    "uri", ["mongodb://host:secret/x", "mongodb://user:s:ecret@host", "mongodb+srv://a:secret@host"]
+)
+async def test_an_address_that_is_none_is_one_line(
+    folder_env: Env, capsys: pytest.CaptureFixture[str], uri: str
+) -> None:
+    result = await call("serve", env={**folder_env, "MONGODB_URI": uri}, capsys=capsys)
+    result.refused("MONGODB_URI cannot be used: ", code=cli.WRONG_USE)
+    assert "ecret" not in result.err
+
+
 async def test_a_database_of_a_later_version_is_one_line(env: Env, capsys: pytest.CaptureFixture[str]) -> None:
     later = {**env, "MONGODB_DATABASE": f"connect_inbox_later_{secrets.token_hex(6)}"}
     try:

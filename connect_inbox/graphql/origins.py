@@ -12,4 +12,8 @@ def is_allowed(headers: Headers, origins: tuple[str, ...]) -> bool:
     origin = headers.get("origin")
     if origin is None or origin in origins:
         return True
-    return origin != "null" and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    try:
+        address = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False
+    return bool(address) and address == headers.get("host", "").lower()

@@ -7,7 +7,7 @@ import re
 import strawberry
 from ulid import ULID
 
-from schema.types.errors import bad_input
+from schema.types.errors import bad_input, not_found
 
 _ID = re.compile(r"([a-z]+)_[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -36,8 +36,11 @@ def thread_id_of(influencer_id: str) -> str:
 
 
 def influencer_id_of(thread_id: str) -> str:
-    """The influencer whose one thread this is."""
-    return f"influencer_{thread_id.partition('_')[2]}"
+    """The influencer whose one thread this is. Raises NOT_FOUND for what is no thread's id."""
+    kind, _, rest = thread_id.partition("_")
+    if kind != "thread":
+        raise not_found(thread_id)
+    return f"influencer_{rest}"
 
 
 @strawberry.interface(description="An object with an id that is unique among all objects.")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import strawberry
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def now() -> datetime:
@@ -24,12 +29,13 @@ def parse_time(text: object) -> datetime:
     """Reads an RFC 3339 time; one without an offset is refused, as it would mean something else elsewhere."""
     if not isinstance(text, str):
         raise ValueError("a time is a string such as 2026-01-31T09:30:00.000Z")
+    wanted = f"{text[:40]!r} is not an RFC 3339 time such as 2026-01-31T09:30:00.000Z"
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(wanted)
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text.upper())
     except ValueError:
-        time = datetime.min
-    if time.tzinfo is None:
-        raise ValueError(f"{text[:40]!r} is not an RFC 3339 time such as 2026-01-31T09:30:00.000Z")
+        raise ValueError(wanted) from None
     try:
         return to_milliseconds(time.astimezone(UTC))
     except OverflowError:

@@ -36,6 +36,11 @@ class Brand:
     partner: Api
     stranger: Api  # an ADMIN of another workspace
 
+    async def position(self) -> str:
+        """Where the log stands: a subscription `since` it misses nothing that is done from now on."""
+        position: str = (await self.admin.run("{ viewer { position } }"))["viewer"]["position"]
+        return position
+
     async def influencer(self, name: str = "Ada Lovelace", **more: object) -> Json:
         """A new influencer, with the id of their thread."""
         payload = await self.admin.mutate(
@@ -81,6 +86,10 @@ async def member_api(store: Store, server: Server, workspace: str, role: Role) -
 
 @pytest.fixture
 async def brand(store: Store, server: Server) -> Brand:
+    return await create_brand(store, server)
+
+
+async def create_brand(store: Store, server: Server) -> Brand:
     workspace = await create_workspace(store, "Brand")
     other = await create_workspace(store, "Other brand")
     partner = (await add_partner(store, operator_of(workspace), "Partner")).result.id

@@ -8,10 +8,19 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.api.conftest import Brand
+from storage.store import Store
+from tests.api.conftest import Brand, create_brand
 from tests.api.raw import RESPONSE, is_told, send
+from tests.client import Server
 
 pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.fixture(scope="module")
+async def brand(store: Store, server: Server) -> Brand:
+    """One for all of these: none of them is hurt by another."""
+    return await create_brand(store, server)
+
 
 DOCUMENTS = {
     "comment": "# nothing",

@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 
 from connect_inbox.settings import Settings
 from storage.store import Store
-from tests.api.conftest import Brand
+from tests.api.conftest import Brand, create_brand
 from tests.api.raw import JSON, JSONS, OK, RESPONSE, collected, is_told, send
+from tests.client import Server
 from tests.server import running
 
 pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.fixture(scope="module")
+async def brand(store: Store, server: Server) -> Brand:
+    """One for all of these: none of them is hurt by another."""
+    return await create_brand(store, server)
 
 
 BODIES: dict[str, str | bytes] = {
@@ -124,6 +131,22 @@ async def test_no_method_but_post(brand: Brand) -> None:
         assert (response.status_code, response.headers["allow"]) == (405, "POST"), method
     response = await brand.server.http.post(brand.server.url.replace("/graphql", "/nothing"), content=OK)
     assert response.status_code == 404
+
+
+async def test_a_client_that_goes_before_its_body_has_come(brand: Brand) -> None:
+    host, port = brand.server.url.removeprefix("http://").removesuffix("/graphql").split(":")
+    for start in ("", "{", OK):
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = [
+            "POST /graphql HTTP/1.1", f"host: {host}:{port}", f"content-type: {JSON}", "content-length: 1000",
+            f"authorization: Bearer {brand.member.token}", "", start,
+        ]  # fmt: skip
+        writer.write("\r\n".join(head).encode())
+        await writer.drain()
+        assert (await send(brand, OK))[0] == 200  # by now the server has begun to read it
+        writer.close()
+        await writer.wait_closed()
+        assert (await send(brand, OK))[0] == 200
 
 
 async def test_a_faulty_answer_tells_nothing_of_the_fault(

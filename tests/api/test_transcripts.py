@@ -1,0 +1,159 @@
+"""Whole transcripts of the five subscriptions, over both transports: for a member, for somebody of another
+workspace, and without a token. The stranger's own message at the end is the first that they are told of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Brand
+from tests.client import Api, Json, open_socket
+from tests.sse import EVENTS, open_stream
+
+MESSAGE = "message { id text unread author { __typename name } thread { id } }"
+SUBSCRIPTIONS = {
+    "messageAdded": "subscription($since: String, $thread: ID) { messageAdded(since: $since, threadId: $thread) "
+    f"{{ position {MESSAGE} }} }}",
+    "threadChanged": "subscription($since: String, $thread: ID!) { threadChanged(since: $since, threadId: $thread) "
+    "{ position kind messageId message { id text unread } thread { id unread unreadMessages } } }",
+    "inboxChanged": "subscription($since: String) { inboxChanged(since: $since) "
+    "{ position kind threadId edge { node { unread lastMessage { text } } } } }",
+    "unreadCount": "subscription { unreadCount { id threads messages position } }",
+    "notificationAdded": "subscription($since: String) { notificationAdded(since: $since) "
+    "{ position notification { reason read message { id } } } }",
+}
+
+pytestmark = pytest.mark.usefixtures("quiet")
+transports = pytest.mark.parametrize("transport", ["socket", "events"])
+
+
+@asynccontextmanager
+async def subscribed(transport: str, api: Api, name: str, **variables: Any) -> AsyncIterator[Any]:
+    query = SUBSCRIPTIONS[name]
+    given = {key: value for key, value in variables.items() if f"${key}" in query}
+    opened = api.subscription(query, **given) if transport == "socket" else open_stream(api, query, **given)
+    async with opened as subscription:
+        yield subscription
+
+
+async def the_story(brand: Brand, thread: str) -> list[Json]:
+    """What happens while the others listen: an influencer writes, the member answers, reads, and marks as unread."""
+    received = await brand.receive(thread, "Hello!")
+    sent = await brand.send(thread, "Hi!")
+    read = await brand.member.mutate("markThreadRead", "position", threadId=thread, upToMessageId=received["id"])
+    marked = await brand.member.mutate("markMessageUnread", "position", messageId=received["id"])
+    return [received, sent, read, marked]
+
+
+def expected(name: str, thread: str, member: str, since: str, story: list[Json]) -> list[Json]:
+    """Everything that the member is told of it. Objects are as they stand when they are told: after the story."""
+    received, sent, read, marked = story
+    at = [each["position"] for each in story]
+    hello = {"id": received["id"], "text": "Hello!", "unread": True}
+    hi = {"id": sent["id"], "text": "Hi!", "unread": False}
+    row = {"id": thread, "unread": True, "unreadMessages": 1}
+    edge = {"node": {"unread": True, "lastMessage": {"text": "Hi!"}}}
+    if name == "messageAdded":
+        ada = {"author": {"__typename": "Influencer", "name": "Ada"}, "thread": {"id": thread}}
+        ben = {"author": {"__typename": "Member", "name": "Member"}, "thread": {"id": thread}}
+        return [{"position": at[0], "message": hello | ada}, {"position": at[1], "message": hi | ben}]
+    if name == "threadChanged":
+        added = {"kind": "MESSAGE_ADDED", "thread": row}
+        updated = {"kind": "THREAD_UPDATED", "thread": row, "message": None, "messageId": None}
+        return [
+            {"position": at[0], "message": hello, "messageId": hello["id"], **added},
+            {"position": at[1], "message": hi, "messageId": hi["id"], **added},
+            {"position": at[2], **updated},
+            {"position": at[3], **updated},
+        ]
+    if name == "inboxChanged":
+        return [{"position": it, "kind": "CHANGED", "threadId": thread, "edge": edge} for it in at]
+    if name == "notificationAdded":
+        told = {"read": False, "message": {"id": hello["id"]}}
+        return [
+            {"position": at[0], "notification": {"reason": "MESSAGE_RECEIVED", **told, "read": True}},
+            {"position": at[3], "notification": {"reason": "MARKED_UNREAD", **told}},
+        ]
+    return [{"id": member, "threads": 1, "messages": 1, "position": at[3]}]
+
+
+@transports
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+async def test_what_a_member_is_told_afterwards(brand: Brand, transport: str, name: str) -> None:
+    """With `since`, all of it; of the unread count, which has none, how it stands."""
+    thread = (await brand.influencer("Ada"))["thread"]
+    member, since = (await brand.member.run("{ viewer { id } }"))["viewer"]["id"], await brand.position()
+    story = await the_story(brand, thread)
+    async with subscribed(transport, brand.member, name, since=since, thread=thread) as subscription:
+        wanted = expected(name, thread, member, since, story)
+        assert [await subscription.data() for _ in wanted] == wanted
+        last = await brand.receive(thread, "Later")  # and then what happens, with nothing in between
+        assert (await subscription.data())["position"] == last["position"]
+
+
+@transports
+async def test_the_unread_count_as_it_changes(brand: Brand, transport: str) -> None:
+    """Now, then after every change: counts may be skipped, the last one never is."""
+    thread = (await brand.influencer("Ada"))["thread"]
+    async with subscribed(transport, brand.member, "unreadCount") as subscription:
+        first = await subscription.data()
+        assert (first["threads"], first["messages"]) == (0, 0)
+        for n in (1, 2):
+            received = await brand.receive(thread, f"{n}")
+            counted = await subscription.data()
+            assert (counted["threads"], counted["messages"], counted["position"]) == (1, n, received["position"])
+        read = await brand.member.mutate("markThreadRead", "position", threadId=thread, upToMessageId=received["id"])
+        counted = await subscription.data()
+        assert (counted["threads"], counted["messages"], counted["position"]) == (0, 0, read["position"])
+
+
+@transports
+async def test_what_a_stranger_is_told(brand: Brand, transport: str) -> None:
+    """Nothing at all of another workspace: their own message is the first."""
+    thread = (await brand.influencer("Ada"))["thread"]
+    made = await brand.stranger.mutate("createInfluencer", "thread { id }", name="Zoe")
+    own, since = made["thread"]["id"], (await brand.stranger.run("{ viewer { position } }"))["viewer"]["position"]
+    async with AsyncExitStack() as stack:
+        told = {
+            name: await stack.enter_async_context(
+                subscribed(
+                    transport, brand.stranger, name, since=since, thread=own if name == "threadChanged" else None
+                )
+            )
+            for name in SUBSCRIPTIONS
+        }
+        assert (await told["unreadCount"].data())["messages"] == 0
+        await the_story(brand, thread)
+        sent = await brand.stranger.mutate("sendMessage", "message { id } position", threadId=own, text="Mine")
+        mark = {"messageId": sent["message"]["id"]}
+        assert (await told["messageAdded"].data())["message"]["text"] == "Mine"
+        assert (await told["threadChanged"].data())["messageId"] == mark["messageId"]
+        event = await told["inboxChanged"].data()
+        assert (event["threadId"], event["position"]) == (own, sent["position"])
+    async with subscribed(transport, brand.stranger, "threadChanged", thread=thread) as refused:
+        [error] = await refused.error()
+        assert error["extensions"] == {"code": "NOT_FOUND"}
+
+
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+async def test_what_nobody_is_told(brand: Brand, name: str) -> None:
+    """Without a token there is no stream and no socket, and nothing of what was asked is looked at."""
+    thread = (await brand.influencer("Ada"))["thread"]
+    body = {"query": SUBSCRIPTIONS[name], "variables": {"thread": thread}}
+    response = await brand.server.http.post(brand.server.url, headers={"accept": EVENTS}, json=body)
+    assert response.status_code == 401
+    assert [each["extensions"]["code"] for each in response.json()["errors"]] == ["UNAUTHENTICATED"]
+    async with open_socket(brand.server) as socket:
+        await socket.send(id="1", type="subscribe", payload=body)
+        assert await socket.closed() == (4401, "connection_init comes first")
+
+
+@transports
+@pytest.mark.parametrize("name", ["unreadCount", "notificationAdded"])
+async def test_what_a_partner_has_none_of(brand: Brand, transport: str, name: str) -> None:
+    async with subscribed(transport, brand.partner, name) as subscription:
+        [error] = await subscription.error()
+        assert error["extensions"] == {"code": "FORBIDDEN"}

@@ -1,0 +1,134 @@
+"""The long test: `python -m tests.soak --scale 0.1`, on the embedded database or on the one that MONGODB_URI names.
+
+Each part prints a line with its figures. What it leaves behind where a part failed is in the folder that it names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymongo import AsyncMongoClient
+
+from connect_inbox.settings import Settings
+from storage.embedded import embedded_engine
+from storage.store import open_store
+from tests.server import running
+from tests.soak import kills, paging, two_processes
+from tests.soak.two_processes import Load
+from tests.storage import log_model
+
+
+@dataclass(frozen=True)
+class Soak:
+    """Where it runs, and how long: 1 is full size."""
+
+    uri: str
+    database: str
+    folder: Path
+    scale: float
+    seed: int
+
+    def scaled(self, full: int, least: int = 1) -> int:
+        return max(least, round(full * self.scale))
+
+
+async def soak_two_processes(soak: Soak) -> str:
+    load = Load(messages=soak.scaled(5000, 100), kills=soak.scaled(10))
+    return await two_processes.run(soak.uri, soak.database, soak.folder, load, soak.seed)
+
+
+async def soak_paging(soak: Soak) -> str:
+    async with open_store(soak.uri, soak.database) as store, running(store, Settings()) as server:
+        threads, changes = soak.scaled(300, 36), soak.scaled(4000, 100)
+        return await paging.run(store, server, threads=threads, changes=changes, writers=10, seed=soak.seed)
+
+
+async def soak_kills(soak: Soak) -> str:
+    async with open_store(soak.uri, soak.database) as store:
+        return await kills.run(store, soak.uri, soak.database, soak.scaled(500, 20), soak.seed)
+
+
+async def soak_model(soak: Soak) -> str:
+    """The log's protocol in schedules made by chance."""
+    schedules = soak.scaled(30_000, 500)
+
+    def play() -> None:
+        for seed in range(soak.seed, soak.seed + schedules):
+            try:
+                log_model.play(seed)
+            except log_model.Violation as violation:
+                raise AssertionError(f"schedule {seed}: {violation}") from violation
+
+    await asyncio.to_thread(play)
+    return f"{schedules} schedules"
+
+
+PARTS: dict[str, Callable[[Soak], Awaitable[str]]] = {
+    "two processes": soak_two_processes,
+    "paging": soak_paging,
+    "kills": soak_kills,
+    "log model": soak_model,
+}
+
+
+@asynccontextmanager
+async def database(folder: Path) -> AsyncIterator[tuple[str, str]]:
+    """A database that nobody else has, and that is gone afterwards."""
+    name = f"connect_inbox_soak_{secrets.token_hex(6)}"
+    given = os.environ.get("MONGODB_URI")
+    if not given:
+        async with embedded_engine(folder / "engine") as uri:
+            yield uri, name
+        return
+    yield given, name
+    async with AsyncMongoClient[dict[str, object]](given) as client:
+        await client.drop_database(name)
+
+
+async def run(folder: Path, scale: float, seed: int, parts: list[str]) -> int:
+    """Runs the parts one after the other; how many have failed."""
+    failed = 0
+    async with database(folder) as (uri, name):
+        for part in parts:
+            started = time.monotonic()
+            try:
+                told = await PARTS[part](Soak(uri, name, folder, scale, seed))
+            except Exception:
+                failed += 1
+                traceback.print_exc()
+                told = f"FAILED with --scale {scale} --seed {seed}"
+            print(f"{part} ({time.monotonic() - started:.0f} s): {told}", flush=True)
+    print(f"{len(parts) - failed} passed, {failed} failed")
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="The long test.")
+    parser.add_argument("--scale", type=float, default=1, help="how long; 1 is full size")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="to do the same once more")
+    parser.add_argument("--part", action="append", choices=list(PARTS), help="only this part; may be repeated")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="connect-inbox-soak-"))
+    failed = asyncio.run(run(folder, arguments.scale, arguments.seed, arguments.part or list(PARTS)))
+    if failed:
+        print(f"what is left of it is in {folder}", file=sys.stderr)
+    else:
+        shutil.rmtree(folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Two API processes on one database, with writers and subscribers at both: nothing lost, nothing doubled, one order."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import httpx2
+
+from schema.types.context import Caller
+from schema.types.scalars import now
+from storage.changes import Change, entry_from_document
+from storage.check import check
+from storage.indexes import ENTRIES
+from storage.positions import format_position
+from storage.store import Store, open_store
+from storage.tokens import create_token
+from tests.api_process import ApiProcess, api_process
+from tests.client import Api, Json, Server
+from tests.soak.subscriber import BROKEN, LAST, TIMEOUTS, Subscriber, over_events, over_socket
+from tests.team import Team, create_team
+
+REQUEST_WAIT = 30.0  # seconds
+THREADS = 12
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is done. The processes are killed in turn, `kills` times in all, and started again."""
+
+    messages: int
+    writers: int = 20
+    subscribers: int = 20
+    kills: int = 0
+
+
+@dataclass
+class Scene:
+    """What everybody works with."""
+
+    store: Store
+    team: Team
+    tokens: dict[str, str]  # of each caller, by its id
+    processes: list[ApiProcess]
+    servers: list[Server]
+    threads: list[str]
+    random: Random
+    written: dict[str, str] = field(default_factory=dict)  # message ids that were answered, by their writers' keys
+    retries: int = 0
+    progress: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def api(self, caller: Caller) -> Api:
+        """The API of either process."""
+        return self.random.choice(self.servers).api(self.tokens[caller.id])
+
+    async def mutate(self, caller: Caller, how: str, selection: str, /, **input: object) -> Json:
+        """A mutation, sent again (to either process) where the connection broke."""
+        while True:
+            try:
+                payload = await self.api(caller).mutate(how, f"{selection} userErrors {{ message }}", **input)
+            except TIMEOUTS:
+                raise
+            except BROKEN:
+                self.retries += 1
+                continue
+            assert payload["userErrors"] == [], payload
+            return payload
+
+
+async def run(uri: str, database: str, folder: Path, load: Load, seed: int) -> str:
+    """Does it all; what there is to tell. Raises AssertionError where a promise was broken."""
+    async with open_scene(uri, database, folder, Random(seed)) as scene:
+        position = await scene.store.log.position(scene.team.id)
+        callers = [*scene.team.members, scene.team.partner]
+        subscribers = [
+            Subscriber(
+                over_socket if number % 2 else over_events, scene.servers,
+                scene.tokens[callers[number // 2 % len(callers)].id], position, Random(scene.random.random()),
+            )
+            for number in range(load.subscribers)
+        ]  # fmt: skip
+        started = time.monotonic()
+        async with asyncio.TaskGroup() as following:
+            for subscriber in subscribers:
+                following.create_task(subscriber.follow())
+            await write_all(scene, load)
+            seconds = time.monotonic() - started
+        await verify(scene, load, position, subscribers)
+        connections = sum(subscriber.connections for subscriber in subscribers)
+        return (
+            f"{load.messages} messages, {load.messages / seconds:.0f}/s, {load.writers} writers, "
+            f"{load.subscribers} subscribers with {connections} connections, "
+            f"{load.kills} kills, {scene.retries} requests sent again"
+        )
+
+
+@asynccontextmanager
+async def open_scene(uri: str, database: str, folder: Path, random: Random) -> AsyncIterator[Scene]:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(uri, database))
+        team = await create_team(store, "Two processes")
+        tokens = {}
+        for caller in [*team.members, team.partner]:
+            expires_at = now() + timedelta(days=1)
+            tokens[caller.id], _ = await create_token(
+                store, team.id, caller.id, "test", sorted(caller.scopes), expires_at
+            )
+        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=REQUEST_WAIT))
+        logs = [folder / f"{secrets.token_hex(4)}.log" for _ in range(2)]
+        processes = [await stack.enter_async_context(api_process(uri, database, log)) for log in logs]
+        servers = [Server(process.url, http) for process in processes]
+        scene = Scene(store, team, tokens, processes, servers, [], random)
+        for number in range(THREADS):
+            made = await scene.mutate(team.member, "createInfluencer", "thread { id }", name=f"Influencer {number}")
+            scene.threads.append(made["thread"]["id"])
+        yield scene
+
+
+async def write_all(scene: Scene, load: Load) -> None:
+    """Has the writers write everything while processes are killed, then the message that says LAST."""
+    numbers = iter(range(load.messages))
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(load.writers):
+            tasks.create_task(write(scene, numbers))
+        for number in range(load.kills):
+            await written(scene, load.messages * (number + 1) // (load.kills + 1))
+            process = scene.processes[number % len(scene.processes)]
+            await process.kill()
+            await process.start()
+    await add_message(scene, "last", LAST)
+
+
+async def written(scene: Scene, count: int) -> None:
+    """Waits until so many messages are written."""
+    async with scene.progress:
+        await scene.progress.wait_for(lambda: len(scene.written) >= count)
+
+
+async def write(scene: Scene, numbers: Iterator[int]) -> None:
+    """Writes a message for each of its numbers, and reads a thread now and then."""
+    for number in numbers:
+        thread, message = await add_message(scene, f"message {number}", f"Message {number}")
+        if scene.random.random() < 0.3:
+            reader = scene.random.choice(scene.team.members)
+            await scene.mutate(reader, "markThreadRead", "position", threadId=thread, upToMessageId=message)
+
+
+async def add_message(scene: Scene, key: str, text: str) -> tuple[str, str]:
+    """A message from either side, of either process; its thread, and its id."""
+    thread = scene.random.choice(scene.threads)
+    if scene.random.random() < 0.5:
+        how, caller, once = "sendMessage", scene.team.member, "idempotencyKey"
+    else:
+        how, caller, once = "receiveMessage", scene.team.partner, "externalId"
+    made = await scene.mutate(caller, how, "message { id }", threadId=thread, text=text, **{once: key})
+    message: str = made["message"]["id"]
+    scene.written[key] = message
+    async with scene.progress:
+        scene.progress.notify_all()
+    return thread, message
+
+
+async def verify(scene: Scene, load: Load, since: str, subscribers: list[Subscriber]) -> None:
+    """The log is dense, holds each message once, and every subscriber had them all, once, in its order."""
+    workspace = scene.team.id
+    changes = await all_changes(scene.store, workspace)
+    assert [change.position for change in changes] == list(range(1, len(changes) + 1)), "the log is not dense"
+    state = await scene.store.log.state(workspace)
+    assert state["applied"] == len(changes), "an entry is not applied"
+
+    logged = [(format_position(state["epoch"], each.position), each.message) for each in changes if each.message]
+    assert len(scene.written) == load.messages + 1
+    assert sorted(scene.written.values()) == sorted(message for _, message in logged), "lost or doubled in the log"
+    for number, subscriber in enumerate(subscribers):
+        assert subscriber.events == logged, told(number, subscriber.events, logged)
+    differences = await check(scene.store, workspace, repair=False)
+    assert not differences, differences
+    for process in scene.processes:
+        assert process.faults() == []
+
+
+async def all_changes(store: Store, workspace: str) -> list[Change]:
+    """The whole log, from the database."""
+    entries = await store.database.find("entries", {"workspace": workspace}, sort=[("last", 1)], hint=ENTRIES)
+    return [change for entry in entries for change in entry_from_document(entry).changes]
+
+
+def told(number: int, events: list[tuple[str, str]], logged: list[tuple[str, str]]) -> str:
+    """How what a subscriber had differs from the log."""
+    pairs = enumerate(zip(events, logged, strict=False))
+    first = next((place for place, (event, entry) in pairs if event != entry), min(len(events), len(logged)))
+    return (
+        f"subscriber {number} had {len(events)} events of {len(logged)}, {len(set(events))} different ones; "
+        f"they part at {first}: {events[first : first + 3]} for {logged[first : first + 3]}"
+    )

@@ -1,0 +1,80 @@
+"""Second stores on a database, faulty ones, and what a log comes to when it is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from storage.changes import documents_after, entry_from_document
+from storage.database import ConnectionLost, Database
+from storage.documents import Document
+from storage.indexes import INDEXES
+from storage.log import Log
+from storage.store import Store
+from tests.storage.deeds import entries_of
+
+BROKEN = (ConnectionLost, ExceptionGroup)  # what a change raises where the database is out of reach
+COLLECTIONS = sorted({*INDEXES, "claims", "asset_deliveries"} - {"entries", "tokens"})
+Documents = dict[tuple[str, str], Document]
+
+
+async def no_hint(workspace: str, position: int) -> None:
+    """A wire that loses everything."""
+
+
+def second_store(store: Store) -> Store:
+    """Another process's view of the same database; no hint passes between the two."""
+    return Store(store.database, Log(store.database, no_hint))
+
+
+class Faulty(Database):
+    """A database whose next inserts or guarded writes go wrong; of an insert, only the answer may be lost."""
+
+    def __init__(self, database: Database) -> None:
+        self.__dict__.update(vars(database))
+        self.lost_inserts = 0
+        self.lost_answers = 0
+        self.broken_writes = 0
+        self.before_insert: Callable[[], Awaitable[None]] | None = None
+
+    async def insert(self, collection: str, document: Document) -> bool:
+        if self.before_insert is not None:
+            before, self.before_insert = self.before_insert, None
+            await before()
+        if self.lost_inserts:
+            self.lost_inserts -= 1
+            raise ConnectionLost("the connection broke")
+        inserted = await super().insert(collection, document)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise ConnectionLost("the answer was lost")
+        return inserted
+
+    async def put_guarded(self, collection: str, documents: dict[str, Document]) -> None:
+        if self.broken_writes:
+            self.broken_writes -= 1
+            raise ConnectionLost("the connection broke")
+        await super().put_guarded(collection, documents)
+
+
+def faulty_store(store: Store) -> tuple[Store, Faulty]:
+    database = Faulty(store.database)
+    return Store(database, Log(database, no_hint)), database
+
+
+async def stored(store: Store, workspace: str) -> Documents:
+    """Every document of a workspace that its log writes."""
+    return {
+        (collection, document["_id"]): document
+        for collection in COLLECTIONS
+        for document in await store.database.find(collection, {"workspace": workspace})
+    }
+
+
+async def replayed(store: Store, workspace: str) -> Documents:
+    """What the log says of every document."""
+    documents: Documents = {}
+    for entry in await entries_of(store, workspace):
+        for collection, written in documents_after(entry_from_document(entry)).items():
+            for id, fields in written.items():
+                documents.setdefault((collection, id), {"_id": id}).update(fields)
+    return documents

@@ -1,0 +1,15 @@
+"""Two API processes on one database; at full size, and with kills, in tests/soak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.soak import two_processes
+from tests.soak.two_processes import Load
+
+
+async def test_each_subscriber_has_each_message_once_in_the_order_of_the_log(
+    database_uri: str, database_name: str, tmp_path: Path
+) -> None:
+    load = Load(messages=200, writers=10, subscribers=10)
+    await two_processes.run(database_uri, database_name, tmp_path, load, seed=1)
