@@ -12,7 +12,7 @@ from bench.place import Place
 
 RUNS = 300  # of an operation at a place, at most
 FEWEST_RUNS = 15
-SECONDS = 4.0  # for an operation at a place, about
+SECONDS = 2.0  # for an operation at a place, about
 WARM_UP = 5
 
 Step = Callable[[], Awaitable[object]]

@@ -62,6 +62,7 @@ class Held:
     standing: Standing | None
     looked_at: float
     streams: list[Callable[[TokenRefused], None]] = field(default_factory=list)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)  # those who wait for a look share it
 
 
 class Gate:
@@ -94,8 +95,9 @@ class Gate:
         held = self._held.get(id)
         if held is None:
             raise TokenRefused("the stream has ended")
-        if time.monotonic() - held.looked_at > OLDEST:
-            await self._look([id])
+        async with held.looking:
+            if time.monotonic() - held.looked_at > OLDEST:
+                await self._look([id])
         return good(held.standing)
 
     async def _look(self, ids: list[str]) -> None:
@@ -108,12 +110,13 @@ class Gate:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
+            ids = list(self._held)  # of whom comes while they are looked up nothing is known yet
             try:
-                await self._look(list(self._held))
+                await self._look(ids)
             except Exception:
                 logger.exception("tokens could not be looked up")
                 continue
-            for held in list(self._held.values()):
+            for held in [self._held[id] for id in ids if id in self._held]:
                 try:
                     good(held.standing)
                 except TokenRefused as refused:

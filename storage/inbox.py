@@ -16,7 +16,7 @@ from schema.types.errors import bad_input
 from schema.types.node import influencer_id_of, kind_of, thread_id_of
 from schema.types.paging import MOST, PageInfo, page_size
 from schema.types.thread import InboxConnection, InboxEdge, InboxFilter, Thread, UnreadCount
-from storage.changes import Place
+from storage.changes import Place, place_of
 from storage.cursors import Cursor, format_cursor, newest_first, parse_cursor
 from storage.documents import Document
 from storage.indexes import INBOX, INBOX_OF_FACET, UNREAD, UNREAD_OF_FACET, WORDS
@@ -25,6 +25,7 @@ from storage.store import Store
 from storage.words import LAST, terms_of
 
 UNREAD_SECTION, OTHERS_SECTION = 0, 1
+FEW = 500  # found by a search, who are read by their ids
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ async def others_listed(
     reader: StoreReader, view: View, wanted: list[str] | None, cursor: Cursor | None, limit: int
 ) -> list[Document]:
     unread = {influencer_id_of(thread) for thread in await unread_threads(reader)}
+    if wanted is not None and len(wanted) <= FEW:
+        return await listed_among(reader, view, [id for id in wanted if id not in unread], cursor, limit)
     filter: Document = {"workspace": reader.caller.workspace, "listed": 1}
     if wanted is not None:
         filter["_id"] = {"$in": [id for id in wanted if id not in unread]}
@@ -145,6 +148,17 @@ async def others_listed(
     add_conditions(filter, view, cursor)
     index = INBOX_OF_FACET if has_one_facet(view) else INBOX
     return await reader.store.database.find("influencers", filter, sort=[("rank", -1)], limit=limit, hint=index)
+
+
+async def listed_among(
+    reader: StoreReader, view: View, ids: list[str], cursor: Cursor | None, limit: int
+) -> list[Document]:
+    """The same for a search that few match: they are read by their ids, as a walk would pass all who don't match."""
+    found = (await reader.documents("influencers", ids)).values()
+    behind = newest_first(cursor.number) if cursor else None
+    listed = [each for each in found if view.holds(place_of(each), unread=False)]
+    people = [each for each in listed if behind is None or each["rank"] < behind]
+    return sorted(people, key=lambda each: int(each["rank"]), reverse=True)[:limit]
 
 
 async def unread_threads(reader: StoreReader) -> list[str]:

@@ -229,15 +229,15 @@ async def test_a_restart_of_the_server_loses_and_doubles_nothing(
         secret, _ = await place.token()
         async with subscribed(transport, process.url, [secret], await place.writer.position()) as client:
             before = await place.writer.write(20)
-            stopping = asyncio.create_task(process.stop())
             values = []
-            while (told := await client.next())["event"] == "next":
-                values.append(told["value"])
-            if transport == "graphql-ws":
-                assert (told["event"], told["code"]) == ("closed", 1012)
-                told = await client.next()
-            assert told["event"] == "waiting"
-            await stopping
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(process.stop())
+                while (told := await client.next())["event"] == "next":
+                    values.append(told["value"])
+                if transport == "graphql-ws":
+                    assert (told["event"], told["code"]) == ("closed", 1012)
+                    told = await client.next()
+                assert told["event"] == "waiting"
             await process.start()
             meanwhile = await place.writer.write(20)
             await client.tell("retry")

@@ -107,7 +107,7 @@ def _selected(each: GraphQLField, depth: int) -> str:
 @cache
 def selection_for(type_name: str, depth: int = DEPTH) -> str:
     """`{ ... }` with every field of a type, `depth` levels of objects deep (0: what is no object)."""
-    return _selection(type_name, depth, ()) or "{ __typename }"
+    return _selection(type_name, depth, ())
 
 
 @cache

@@ -180,7 +180,7 @@ BYTES = st.one_of(st.binary(max_size=60), JSONS.map(lambda it: json.dumps(it).en
 
 
 async def test_whatever_the_body_there_is_a_clear_answer(brand: Brand) -> None:
-    bodies = collected(BYTES, 300)
+    bodies = collected(BYTES, 200)
     for start in range(0, len(bodies), 20):
         answers = await asyncio.gather(*[send(brand, body) for body in bodies[start : start + 20]])
         for body, (status, answer) in zip(bodies[start:], answers, strict=False):

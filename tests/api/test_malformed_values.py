@@ -21,9 +21,9 @@ from tests.client import Json, Server
 pytestmark = pytest.mark.usefixtures("quiet")
 
 NO_IDS = [
-    "", " ", "5", "x", "thread_", "thread_123", "_01M846HP2YAZA3T2GE58RFTKQH", "01M846HP2YAZA3T2GE58RFTKQH",
-    "thread_01m846hp2yaza3t2ge58rftkqh", "thread_01M846HP2YAZA3T2GE58RFTKQU", "thread_01M846HP2YAZA3T2GE58RFTKQH\n",
-    "\0", "thread\0_01M846HP2YAZA3T2GE58RFTKQH", "é", "\u2028", "$ne", "__proto__", "x" * 100_000,
+    "", "5", "thread_123", "01M846HP2YAZA3T2GE58RFTKQH", "thread_01m846hp2yaza3t2ge58rftkqh",
+    "thread_01M846HP2YAZA3T2GE58RFTKQU", "thread_01M846HP2YAZA3T2GE58RFTKQH\n", "thread\0_01M846HP2YAZA3T2GE58RFTKQH",
+    "$ne", "x" * 100_000,
 ]  # fmt: skip
 NO_POSITIONS = [
     "", "0", "-1", "x", ".", "abcdefghijkl", "abcdefghijkl.", "abcdefghijkl.-1", "abcdefghijkl.01", "abcdefghijkl.1.5",
@@ -149,10 +149,8 @@ def refusals(answer: Json) -> list[Json]:
 
 
 TEXTS = [
-    "", " ", "\t\n", "\0", "a\0b", "a\x07b", "a\x1b[31mb", "a\nb", "a\u2028b", "a\x85b", "\u202e\u202d", "\ufeff",
-    "\U0010ffff", "\ufdfd" * 50, "a" * 60_000, "\U0001f600" * 30_000, "é" * 300, "' OR 1=1 --", "$where", "{{7*7}}",
-    "../../etc",
-    "a.b",
+    "", "\t\n", "a\0b", "a\x1b[31mb", "a\u2028b", "\u202e\ufeff", "\U0010ffff", "a" * 60_000, "é" * 300,
+    "$where{{7*7}}",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from schema.types.campaign import AssetKind, CampaignState, ParticipationStatus
 from schema.types.context import Caller
@@ -18,6 +19,7 @@ from storage.influencers import NewInfluencer, add_note, change_influencer, crea
 from storage.log import Outcome
 from storage.marks import mark_message_unread, mark_thread_read
 from storage.messages import NewMessage, add_message
+from storage.positions import parse_position
 from storage.store import Store
 from storage.tags import create_tag, create_variable, delete_tag, tag_influencers
 from storage.workspaces import remove_member
@@ -73,6 +75,17 @@ async def read(store: Store, caller: Caller, thread: str, message: str) -> Outco
 
 async def unread(store: Store, caller: Caller, message: str) -> Outcome[None]:
     return await mark_message_unread(store, caller, caller.id, message)
+
+
+def number_of(outcome: Outcome[Any]) -> int:
+    """The log position of a change."""
+    return parse_position(outcome.position)[1]
+
+
+async def texts(store: Store, thread: str) -> list[str]:
+    """What is written in a thread, in its order."""
+    messages = await store.database.find("messages", {"thread_id": thread}, sort=[("order", 1)])
+    return [message["text"] for message in messages]
 
 
 async def entries_of(store: Store, workspace: str) -> list[Document]:

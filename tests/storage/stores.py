@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
+from schema.types.errors import ApiError, ErrorCode
 from storage.changes import documents_after, entry_from_document
 from storage.database import ConnectionLost, Database
 from storage.documents import Document
@@ -13,6 +15,7 @@ from storage.store import Store
 from tests.storage.deeds import entries_of
 
 BROKEN = (ConnectionLost, ExceptionGroup)  # what a change raises where the database is out of reach
+LATER = 2**60  # milliseconds since 1970, long after everything
 COLLECTIONS = sorted({*INDEXES, "claims", "asset_deliveries"} - {"entries", "tokens"})
 Documents = dict[tuple[str, str], Document]
 
@@ -78,3 +81,18 @@ async def replayed(store: Store, workspace: str) -> Documents:
             for id, fields in written.items():
                 documents.setdefault((collection, id), {"_id": id}).update(fields)
     return documents
+
+
+def refusal(code: ErrorCode) -> Callable[[BaseException], bool]:
+    """Whether an error says this to the client."""
+    return lambda error: isinstance(error, ApiError) and error.code is code
+
+
+class Clock:
+    """A clock that can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead

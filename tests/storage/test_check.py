@@ -19,6 +19,7 @@ from storage.marks import mark_id
 from storage.store import Store
 from storage.words import name_key
 from tests.storage.deeds import Scene, entries_of, id_of, influencer, play, read, receive, send
+from tests.storage.stores import LATER
 from tests.team import Team, create_team
 
 
@@ -105,7 +106,7 @@ async def played(store: Store) -> tuple[Team, Scene]:
     team = await create_team(store)
     scene = await play(store, team)
     await influencer(store, team, "Emil")  # The last entry stays, whatever its age.
-    await store.log.prune(team.id, before=2**60)
+    await store.log.prune(team.id, before=LATER)
     return team, scene
 
 
@@ -139,7 +140,7 @@ async def test_what_is_wrong_is_found_and_put_right(store: Store, played: tuple[
 async def test_a_mark_that_begins_behind_everything_is_emptied(store: Store, workspace: Team) -> None:
     scene = await play(store, workspace)
     await influencer(store, workspace, "Emil")
-    await store.log.prune(workspace.id, before=2**60)
+    await store.log.prune(workspace.id, before=LATER)
     mark = mark_id(workspace.admin.id, scene.anna)
     await store.database.set("marks", mark, {"first": 10**9})
     found = await check(store, workspace.id, repair=True)
@@ -200,7 +201,7 @@ async def test_a_hundred_and_more_repairs_take_several_entries(store: Store, wor
     many = [NewInfluencer(name=f"Person {number}") for number in range(65)]
     ids = [id for _ in range(2) for id in (await create_influencers(store, workspace.member, many)).result]
     await influencer(store, workspace, "Emil")
-    await store.log.prune(workspace.id, before=2**60)
+    await store.log.prune(workspace.id, before=LATER)
     await asyncio.gather(*[store.database.set("influencers", id, {"counted": 5}) for id in ids])
     assert len(await check(store, workspace.id, repair=True)) == 130
     repaired = [len(each["changes"]) for each in await entries_of(store, workspace.id)][-2:]
@@ -212,7 +213,7 @@ async def test_two_who_have_the_same_address_are_left_to_a_person(store: Store, 
     await influencer(store, workspace, "One", emails=["same@mail.test"])
     two = await influencer(store, workspace, "Two")
     await send(store, workspace.member, two)
-    await store.log.prune(workspace.id, before=2**60)
+    await store.log.prune(workspace.id, before=LATER)
     await store.database.set("influencers", id_of(two), {"emails": ["same@mail.test"]})
     await check(store, workspace.id, repair=True)
     (left,) = await check(store, workspace.id, repair=True)
@@ -260,7 +261,7 @@ async def test_a_hole_in_the_log_is_found(store: Store, workspace: Team) -> None
 
 async def test_a_pruned_log_is_no_difference(store: Store, workspace: Team) -> None:
     await play(store, workspace)
-    await store.log.prune(workspace.id, before=2**60)
+    await store.log.prune(workspace.id, before=LATER)
     assert await check(store, workspace.id, repair=False) == []
 
 

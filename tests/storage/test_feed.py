@@ -16,11 +16,10 @@ from storage.positions import parse_position
 from storage.store import Store, open_store
 from storage.workspaces import begin_epoch
 from tests.storage.deeds import influencer, send
-from tests.storage.stores import second_store
+from tests.storage.stores import LATER, second_store
 from tests.team import Team
 
 DEADLINE = 30.0
-LATER = 2**60
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from collections import Counter
 
 import pytest
 
-from tests.storage.log_model import RULES, Violation, play
+from tests.storage.log_model import play
+from tests.storage.log_world import RULES, Violation
 
 SCHEDULES = int(os.environ.get("LOG_MODEL_SCHEDULES", "2000"))
 
