@@ -181,7 +181,7 @@ async def test_a_token_made_through_the_api_lets_in_until_it_is_revoked(brand: B
         brand.server.url, headers={"authorization": f"Bearer {made['secret']}"}, json={"query": "{ viewer { id } }"}
     )
     assert response.status_code == 401
-    bad = [
+    bad: list[Json] = [
         {"partner": "R", "scopes": ["all"]},
         {"partner": "R"},
         {"partner": "R", "scopes": ["inbox:read"], "expiresInDays": 0},

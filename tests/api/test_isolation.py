@@ -193,9 +193,28 @@ async def test_a_members_notifications_are_nobody_elses(worlds: tuple[World, Wor
         assert codes(private) == ["NOT_FOUND"]
         assert told(private, ours.private) == told(absent, unknown)
     assert await state_of(ours) == before
-    listed = told(await ours.admin.post(operation("notifications").document))
-    changed = told(await ours.admin.post(operation("changes").document, since=ours.position))
-    assert ours.private not in listed and ours.private not in changed
+    assert ours.private not in told(await ours.admin.post(operation("notifications").document))
+
+
+async def test_what_a_member_has_read_is_told_to_nobody_else(worlds: tuple[World, World]) -> None:
+    ours, _ = worlds
+    since = (await ours.admin.run("{ viewer { position } }"))["viewer"]["position"]
+    marked = await ours.member.mutate("markMessageUnread", "position", messageId=ours.ids["message"])
+    await ours.member.mutate("markNotificationsRead", "position", notificationIds=[ours.private])
+    await ours.member.mutate("markThreadsRead", "position")
+    told_to = {
+        api: (await api.run("query($since: String!) { changes(since: $since) { changes { kind } } }", since=since))
+        for api in (ours.admin, ours.partner, ours.member)
+    }
+    assert [len(each["changes"]["changes"]) for each in told_to.values()] == [0, 0, 3]
+    for name in ("threadChanged", "inboxChanged"):
+        each = operation(name)
+        values = {"threadId": ours.ids["thread"]} if name == "threadChanged" else {}
+        async with ours.admin.subscription(each.document, since=since, **values) as theirs:
+            sent = await ours.admin.mutate("sendMessage", "position", threadId=ours.ids["thread"], text="More")
+            assert (await theirs.data())["position"] == sent["position"] != marked["position"]
+        since = sent["position"]
+        await ours.member.mutate("markMessageUnread", "position", messageId=ours.ids["message"])
 
 
 def test_nothing_is_left_out() -> None:

@@ -111,6 +111,31 @@ async def test_the_unread_count_as_it_changes(brand: Brand, transport: str) -> N
 
 
 @transports
+@pytest.mark.parametrize("name", ["messageAdded", "threadChanged"])
+async def test_what_happens_in_another_thread(brand: Brand, transport: str, name: str) -> None:
+    thread, other = [(await brand.influencer(person))["thread"] for person in ("Ada", "Bea")]
+    since = await brand.position()
+    async with subscribed(transport, brand.member, name, since=since, thread=thread) as subscription:
+        await the_story(brand, other)
+        received = await brand.receive(thread, "Hello!")
+        assert (await subscription.data())["position"] == received["position"]
+
+
+async def test_the_messages_of_a_campaign_only(brand: Brand) -> None:
+    thread = (await brand.influencer("Ada"))["thread"]
+    campaigns = [
+        (await brand.admin.mutate("createCampaign", "campaign { id }", name=name))["campaign"]["id"]
+        for name in ("One", "Two")
+    ]
+    query = "subscription($since: String, $id: ID) { messageAdded(since: $since, campaignId: $id) { position } }"
+    async with brand.member.subscription(query, since=await brand.position(), id=campaigns[1]) as subscription:
+        await brand.receive(thread, "Of none")
+        await brand.receive(thread, "Of the first", campaignId=campaigns[0])
+        received = await brand.receive(thread, "Of the second", campaignId=campaigns[1])
+        assert (await subscription.data())["position"] == received["position"]
+
+
+@transports
 async def test_what_a_stranger_is_told(brand: Brand, transport: str) -> None:
     """Nothing at all of another workspace: their own message is the first."""
     thread = (await brand.influencer("Ada"))["thread"]

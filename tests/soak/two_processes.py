@@ -27,7 +27,7 @@ from tests.client import Api, Json, Server
 from tests.soak.subscriber import BROKEN, LAST, TIMEOUTS, Subscriber, over_events, over_socket
 from tests.team import Team, create_team
 
-REQUEST_WAIT = 30.0  # seconds
+REQUEST_WAIT = 60.0  # seconds
 THREADS = 12
 
 

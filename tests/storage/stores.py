@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from schema.types.errors import ApiError, ErrorCode
 from storage.changes import documents_after, entry_from_document
@@ -57,6 +58,21 @@ class Faulty(Database):
             self.broken_writes -= 1
             raise ConnectionLost("the connection broke")
         await super().put_guarded(collection, documents)
+
+
+class Restless(Database):
+    """A database in which something happens before each of the next few looks at messages."""
+
+    def __init__(self, database: Database, happens: Callable[[], Awaitable[object]]) -> None:
+        self.__dict__.update(vars(database))
+        self.happens = happens
+        self.left = 3
+
+    async def find(self, collection: str, filter: Document, **how: Any) -> list[Document]:
+        if collection == "messages" and self.left:
+            self.left -= 1
+            await self.happens()
+        return await super().find(collection, filter, **how)
 
 
 def faulty_store(store: Store) -> tuple[Store, Faulty]:

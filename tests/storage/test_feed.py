@@ -106,6 +106,18 @@ async def test_no_hole_and_no_repetition_while_writers_write(store: Store, works
         assert follower.result() == list(range(start + 1, up_to + 1))
 
 
+async def test_what_came_while_nobody_followed_is_in_the_log(store: Store, workspace: Team) -> None:
+    thread = await influencer(store, workspace, "Anna")
+    async with following(store, workspace) as feed:
+        left_at = (await anext(feed)).position
+        await write(store, workspace, thread, 3)
+    await write(store, workspace, thread, 3)
+    async with following(store, workspace, left_at) as feed:
+        await anext(feed)
+        await write(store, workspace, thread, 3)
+        assert await take(feed, 14) == list(range(6, 15))
+
+
 async def test_one_who_lags_more_than_the_ring_reads_the_log(
     store: Store, workspace: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
+from schema.types.context import Role
 from schema.types.errors import ApiError, ErrorCode, Refused, UserErrorCode
 from schema.types.tag import Tag
 from storage.changes import Turn
 from storage.check import check
 from storage.documents import from_document
+from storage.influencers import NewInfluencer, create_influencers
 from storage.log import Outcome
+from storage.marks import mark_id
 from storage.store import Store
 from storage.tags import create_tag, delete_tag
-from tests.storage.deeds import assert_dense, entries_of, influencer, number_of, send, texts
+from storage.workspaces import add_member
+from tests.storage.deeds import assert_dense, entries_of, influencer, number_of, receive, send, texts
 from tests.storage.killed import Order, run
 from tests.storage.stores import BROKEN, faulty_store, second_store
 from tests.team import Team
@@ -156,6 +160,48 @@ async def test_two_hundred_at_once(store: Store, workspace: Team) -> None:
     await assert_dense(store, workspace.id)
     assert len(await entries_of(store, workspace.id)) < 20
     assert await check(store, workspace.id, repair=False) == []
+
+
+async def test_who_is_refused_leaves_nothing_to_those_who_share_the_turn(store: Store, workspace: Team) -> None:
+    id = f"tag_of_{workspace.id}"
+
+    async def refused(turn: Turn) -> None:
+        turn.put(turn.begin("TAG_ADDED"), "tags", id, {"name": "Refused", "deleted": 0})
+        raise Refused(UserErrorCode.INVALID, "no")
+
+    async def looks(turn: Turn) -> object:
+        turn.begin("TAG_ADDED")
+        return await turn.get("tags", id)
+
+    outcomes = await asyncio.gather(
+        store.log.change(workspace.admin, refused), store.log.change(workspace.admin, looks), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], Refused)
+    assert isinstance(outcomes[1], Outcome) and outcomes[1].result is None
+
+
+async def test_what_a_plan_looks_for_holds_what_those_before_it_have_put(store: Store, workspace: Team) -> None:
+    """A message that comes in the moment after somebody joined is unread for them, too."""
+    thread = await influencer(store, workspace, "Anna")
+    joining = add_member(store, workspace.operator, "Dan", "dan@brand.test", Role.MEMBER)
+    member, message = await asyncio.gather(joining, receive(store, workspace, thread))
+    assert number_of(member) < number_of(message)
+    mark = await store.database.get("marks", mark_id(member.result.id, thread))
+    assert mark is not None and mark["count"] == 1
+
+
+async def test_two_who_do_not_fit_into_one_entry(store: Store, workspace: Team) -> None:
+    many = [[NewInfluencer(name=f"Person {n}.{number}") for number in range(60)] for n in range(3)]
+    outcomes = await asyncio.gather(*[create_influencers(store, workspace.member, each) for each in many])
+    assert [number_of(each) for each in outcomes] == [64, 124, 184]
+    assert [len(each["changes"]) for each in await entries_of(store, workspace.id)][-3:] == [60, 60, 60]
+    await assert_dense(store, workspace.id)
+
+
+async def test_more_than_an_entry_holds_is_refused(store: Store, workspace: Team) -> None:
+    with pytest.raises(ValueError, match="at most 100"):
+        await create_influencers(store, workspace.member, [NewInfluencer(name="Anna")] * 101)
+    assert (await store.log.refresh(workspace.id)).known == 4
 
 
 async def test_a_request_that_is_cancelled_is_not_cut_in_two(store: Store, workspace: Team) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from typing import Any
 
 import pytest
+from pymongo.errors import BulkWriteError
 
+from schema.types.node import new_id
 from storage.changes import entry_from_document
 from storage.check import check
+from storage.database import DEADLOCK, DUPLICATE
 from storage.log import INSERT_ATTEMPTS, apply
 from storage.store import Store
 from tests.storage.deeds import assert_dense, entries_of, influencer, number_of, play, receive, send, texts
-from tests.storage.stores import BROKEN, faulty_store, replayed, second_store, stored
+from tests.storage.stores import BROKEN, Faulty, faulty_store, replayed, second_store, stored
 from tests.team import Team
 
 
@@ -29,6 +34,48 @@ async def test_applying_again_changes_nothing(store: Store, workspace: Team, lat
         await asyncio.gather(apply(store.database, entry), apply(store.database, entry))
         assert late or (await store.log.state(workspace.id))["applied"] == entries[-1].last
     assert await stored(store, workspace.id) == before
+
+
+async def test_of_many_writes_of_a_new_document_the_last_position_stays(store: Store) -> None:
+    """Whoever meets a document that was just made by somebody else must not take that for done."""
+    for _ in range(10):
+        id = str(new_id("test"))
+        positions = random.sample(range(1, 33), 32)
+        await asyncio.gather(
+            *[
+                store.database.put_guarded("tags", {id: {"workspace": "none", "position": each, "name": str(each)}})
+                for each in positions
+            ]
+        )
+        document = await store.database.get("tags", id)
+        assert document == {"_id": id, "workspace": "none", "position": 32, "name": "32"}
+
+
+class Contended:
+    """A collection whose engine refuses the first write of a document."""
+
+    def __init__(self, collection: Any, code: int) -> None:
+        self.collection, self.codes = collection, [code]
+
+    async def bulk_write(self, updates: list[Any], ordered: bool) -> object:
+        if self.codes:
+            raise BulkWriteError({"writeErrors": [{"index": 0, "code": self.codes.pop()}]})
+        return await self.collection.bulk_write(updates, ordered=ordered)
+
+
+@pytest.mark.parametrize("code", [DUPLICATE, DEADLOCK])
+async def test_a_write_that_the_engine_refused_for_a_moment_is_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Somebody else has made the document a moment before, with an earlier position, or stood in the way."""
+    id = str(new_id("test"))
+    if code == DUPLICATE:
+        await store.database.insert("tags", {"_id": id, "workspace": "none", "position": 1})
+    database = Faulty(store.database)
+    contended = Contended(database._collection("tags"), code)
+    monkeypatch.setattr(database, "_collection", lambda name: contended)
+    await database.put_guarded("tags", {id: {"workspace": "none", "position": 2}})
+    assert await store.database.get("tags", id) == {"_id": id, "workspace": "none", "position": 2}
 
 
 async def test_two_who_apply_what_somebody_left_undone(store: Store, workspace: Team) -> None:
