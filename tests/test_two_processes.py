@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.soak import two_processes
 from tests.soak.two_processes import Load
 
 
+@pytest.mark.timeout(180)  # two servers start, which alone takes long on a machine that is busy
 async def test_each_subscriber_has_each_message_once_in_the_order_of_the_log(
     database_uri: str, database_name: str, tmp_path: Path
 ) -> None:
