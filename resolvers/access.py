@@ -12,6 +12,11 @@ def to_read(info: Info) -> Caller:
     return _allowed(info, {Role.VIEWER, Role.MEMBER, Role.ADMIN}, "inbox:read")
 
 
+def may_read(caller: Caller) -> bool:
+    """Whether somebody sees more than what they change themselves."""
+    return caller.role is not None or "inbox:read" in caller.scopes
+
+
 def to_write(info: Info, scope: str) -> Caller:
     """A VIEWER does not write; a partner needs the scope."""
     return _allowed(info, {Role.MEMBER, Role.ADMIN}, scope)

@@ -40,7 +40,7 @@ async def send_message(info: Info, input: SendMessageInput) -> SendMessagePayloa
     key = idempotency(caller, "sendMessage", input.idempotency_key, new)
     outcome = await messages.add_message(info.context.store, caller, new, key)
     message = await info.context.reader.message(outcome.result.id)
-    thread = await info.context.reader.thread(message.thread_id)
+    thread = await info.context.reader.thread(message.thread_id) if access.may_read(caller) else None
     return SendMessagePayload(message=message, thread=thread, position=outcome.position)
 
 
@@ -62,7 +62,7 @@ async def receive_message(info: Info, input: ReceiveMessageInput) -> ReceiveMess
     key = key_of(caller.id, "message", external_id, new)
     outcome = await messages.add_message(info.context.store, caller, new, key)
     message = await info.context.reader.message(outcome.result.id)
-    thread = await info.context.reader.thread(message.thread_id)
+    thread = await info.context.reader.thread(message.thread_id) if access.may_read(caller) else None
     return ReceiveMessagePayload(message=message, thread=thread, position=outcome.position)
 
 

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from resolvers import access
+from resolvers.context import Info
 from schema.types.errors import Refused
 from schema.types.payloads import Payload
 
@@ -18,11 +20,16 @@ def refusable(payload: type[P]) -> Callable[[Mutation[P]], Mutation[P]]:
 
     def decorate(mutation: Mutation[P]) -> Mutation[P]:
         @functools.wraps(mutation)
-        async def run(*arguments: Any, **named: Any) -> P:
+        async def run(info: Info, input: Any) -> P:
+            # Who may write but not read sees what they changed, and nothing that it leads to.
+            reader = info.context.reader
+            reader.is_open = True
             try:
-                return await mutation(*arguments, **named)
+                return await mutation(info, input)
             except Refused as refusal:
                 return payload(user_errors=[refusal.error])
+            finally:
+                reader.is_open = access.may_read(reader.caller)
 
         return run
 

@@ -14,7 +14,7 @@ from strawberry.dataloader import DataLoader
 from schema.types.asset import Asset, AssetDelivery
 from schema.types.campaign import Campaign, Participation
 from schema.types.context import Caller
-from schema.types.errors import not_found
+from schema.types.errors import forbidden, not_found
 from schema.types.influencer import Influencer, Note
 from schema.types.member import Member, Partner, Workspace
 from schema.types.message import Message
@@ -42,12 +42,14 @@ class StoreReader:
         self.store = store
         self.caller = caller
         self.position = position
+        self.is_open = True  # False for what a change is told with to one who may not read
         self._loaders: dict[str, DataLoader[str, Any]] = {}
 
     def _load(
         self, name: str, load: Callable[[list[str]], Awaitable[Mapping[str, T]]], key: str
     ) -> Awaitable[T | None]:
         """One of the things that `load` finds, in one call with all others that are asked for at the same time."""
+        self._must_be_open()
         if name not in self._loaders:
 
             async def batch(keys: list[str]) -> list[T | None]:
@@ -56,6 +58,10 @@ class StoreReader:
 
             self._loaders[name] = DataLoader(batch, cache=False)
         return self._loaders[name].load(key)
+
+    def _must_be_open(self) -> None:
+        if not self.is_open:
+            raise forbidden("this needs the scope inbox:read")
 
     async def documents(self, collection: str, ids: Iterable[str]) -> dict[str, Document]:
         """Documents of the caller's workspace; those of another are left out like those that do not exist."""
@@ -250,6 +256,7 @@ class StoreReader:
 
     async def messages(self, thread_id: str, arguments: MessagePageArguments) -> MessageConnection:
         """A page of a thread's messages. Raises BAD_USER_INPUT, and NOT_FOUND for a message to be around."""
+        self._must_be_open()
         window, position = await timeline.window(self.store.database, thread_id, arguments, self.position)
         marks = await self.marks([thread_id])
         edges = [

@@ -14,6 +14,7 @@ from schema.types.tag import Tag, Variable
 from schema.types.thread import Thread, UnreadCount
 
 WHERE_DONE = "Null where it was refused."
+FOR_READERS = "Null where it was refused, and for a partner without the scope inbox:read."
 
 
 @strawberry.interface(description="What every mutation answers.")
@@ -143,13 +144,13 @@ class SetParticipationPayload(Payload):
 @strawberry.type(description="The message that was sent, or had been sent with the same key.")
 class SendMessagePayload(Payload):
     message: Message | None = strawberry.field(default=None, description=WHERE_DONE)
-    thread: Thread | None = strawberry.field(default=None, description=WHERE_DONE)
+    thread: Thread | None = strawberry.field(default=None, description=FOR_READERS)
 
 
 @strawberry.type(description="The message that was handed in, now or before.")
 class ReceiveMessagePayload(Payload):
     message: Message | None = strawberry.field(default=None, description=WHERE_DONE)
-    thread: Thread | None = strawberry.field(default=None, description=WHERE_DONE)
+    thread: Thread | None = strawberry.field(default=None, description=FOR_READERS)
 
 
 @strawberry.type(description="The thread as the viewer sees it now, and their unread count.")

@@ -25,13 +25,10 @@ NODE = SCHEMA.get_type("Node")
 ACTOR = SCHEMA.get_type("Actor")
 assert isinstance(NODE, GraphQLInterfaceType)
 
-POSITION = "{ viewer { position } }"
-ROOTS = "{ tags { id } variables { id } members { id } campaigns(first: 100) { nodes { id } } }"
-INBOX = """query($after: String) { inbox(first: 3, after: $after) {
-    edges { cursor node { id } } pageInfo { hasNextPage endCursor } } }"""
+EVERYTHING = """{ tags { id } variables { id } members { id } campaigns(first: 100) { nodes { id } }
+    inbox(first: 100) { edges { cursor node { id messages(last: 100) { nodes { id } } } } }
+    notifications(first: 100) { nodes { id } } unreadCount { threads messages position } viewer { position } }"""
 MESSAGES = "query($id: ID!) { thread(id: $id) { messages(last: 100) { nodes { id } } } }"
-NOTIFICATIONS = "{ notifications(first: 100) { nodes { id } } }"
-COUNT = "{ unreadCount { threads messages position } }"
 
 
 def is_node(kind: object) -> bool:
@@ -118,25 +115,17 @@ def references(value: Any) -> list[str]:
 
 async def take(api: Api) -> Snapshot:
     """Reads everything."""
-    snapshot = Snapshot((await api.run(POSITION))["viewer"]["position"])
-    after = None
-    while True:
-        page = (await api.run(INBOX, after=after))["inbox"]
-        snapshot.inbox |= {edge["node"]["id"]: place(edge["cursor"]) for edge in page["edges"]}
-        if not page["pageInfo"]["hasNextPage"]:
-            break
-        after = page["pageInfo"]["endCursor"]
-    roots = await api.run(ROOTS)
+    found = await api.run(EVERYTHING)
+    snapshot = Snapshot(found["viewer"]["position"])
+    for edge in found["inbox"]["edges"]:
+        snapshot.inbox[edge["node"]["id"]] = place(edge["cursor"])
     for name in ("tags", "variables", "members"):
-        snapshot.lists[name] = {each["id"] for each in roots[name]}
-    snapshot.lists["campaigns"] = {each["id"] for each in roots["campaigns"]["nodes"]}
-    notifications = (await api.run(NOTIFICATIONS))["notifications"]["nodes"]
-    snapshot.lists["notifications"] = {each["id"] for each in notifications}
-    snapshot.lists["messages"] = set()
-    for thread in snapshot.inbox:
-        await read_messages(api, snapshot, thread)
-    count = (await api.run(COUNT))["unreadCount"]
-    snapshot.count = (count["threads"], count["messages"])
+        snapshot.lists[name] = {each["id"] for each in found[name]}
+    for name in ("campaigns", "notifications"):
+        snapshot.lists[name] = {each["id"] for each in found[name]["nodes"]}
+    threads = [edge["node"]["messages"]["nodes"] for edge in found["inbox"]["edges"]]
+    snapshot.lists["messages"] = {each["id"] for messages in threads for each in messages}
+    snapshot.count = (found["unreadCount"]["threads"], found["unreadCount"]["messages"])
     await read_nodes(api, snapshot)
     return snapshot
 
