@@ -91,7 +91,7 @@ async def inbox_changed(info: Info, since: Since = None, filter: Filter = None) 
 async def inbox_event(change: Change, reader: StoreReader, view: View, thread_id: str) -> InboxEvent | None:
     """What a change means for a view; None where the thread is in it neither before nor after."""
     assert change.now is not None
-    edge, _ = await inbox.inbox_row(reader, view, thread_id)
+    edge = await inbox.inbox_row(reader, view, thread_id)
     is_unread = edge.cursor.startswith(str(UNREAD_SECTION))
     counts = change.unread.get(reader.caller.member or "", None)
     unread_before, unread_after = (counts[0] > 0, counts[1] > 0) if counts else (is_unread, is_unread)

@@ -214,8 +214,8 @@ async def participations_in(
     return found
 
 
-async def inbox_row(reader: StoreReader, view: View, thread_id: str) -> tuple[InboxEdge, Document]:
-    """A thread's row in the inbox as it is now, and its influencer's document. Raises NOT_FOUND."""
+async def inbox_row(reader: StoreReader, view: View, thread_id: str) -> InboxEdge:
+    """A thread's row in the inbox as it is now. Raises NOT_FOUND."""
     influencer = await reader.document("influencers", influencer_id_of(thread_id))
     marks = await reader.marks([thread_id])
     thread: Thread = (await reader.rows([influencer], marks))[0]
@@ -223,7 +223,7 @@ async def inbox_row(reader: StoreReader, view: View, thread_id: str) -> tuple[In
     mark = marks.get(thread_id)
     section, rank = (UNREAD_SECTION, mark["rank"]) if mark and mark["shown"] else (OTHERS_SECTION, influencer["rank"])
     cursor = format_cursor(newest_first(rank), reader.position, section)
-    return InboxEdge(cursor=cursor, node=thread, participations=participations.get(influencer["_id"], [])), influencer
+    return InboxEdge(cursor=cursor, node=thread, participations=participations.get(influencer["_id"], []))
 
 
 async def unread_count(store: Store, member: str, position: str) -> UnreadCount:

@@ -287,7 +287,6 @@ def thread_of(influencer: Document, newest: Document | None, marks: Marks) -> Th
         unread_messages=unread,
         last_message=last_message,
         last_activity_at=from_milliseconds(influencer["last_activity_at"]) if newest else None,
-        rank=influencer["rank"],
     )
 
 

@@ -40,7 +40,6 @@ class Thread(Node):
     unread_messages: int = strawberry.field(description="How many messages in it the viewer has not read.")
     last_message: Message | None = strawberry.field(description="The newest message.")
     last_activity_at: datetime | None = strawberry.field(description="When the newest message came in or went out.")
-    rank: strawberry.Private[int]
 
     @strawberry.field(
         description="Its messages of all channels and kinds, oldest first. Without `first`, `last` or `around` the "
