@@ -33,6 +33,8 @@ DEADLOCK = 112  # the engine wrote nothing and asks to be called again
 DUPLICATE = 11000
 ATTEMPTS = 8
 
+DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "socketTimeoutMS": 30_000, "maxPoolSize": 64}  # unless the address says
+
 DatabaseError = PyMongoError
 WrongAddress = ConfigurationError
 ConnectionLost = AutoReconnect
@@ -204,8 +206,9 @@ async def repeated(run: Callable[[], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def connect(uri: str, name: str) -> AsyncIterator[Database]:
     """A connection to the database. It binds to the running event loop, so it is made in the app's lifespan."""
+    defaults = {option: value for option, value in DEFAULTS.items() if f"{option.lower()}=" not in uri.lower()}
     try:
-        client: Any = AsyncIOMotorClient(uri, serverSelectionTimeoutMS=10_000, socketTimeoutMS=30_000, maxPoolSize=64)
+        client: Any = AsyncIOMotorClient(uri, **defaults)
     except ValueError as error:  # what the driver says of a wrong port
         raise WrongAddress(str(error)) from error
     try:

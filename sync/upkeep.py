@@ -15,30 +15,33 @@ from storage.workspaces import workspaces
 
 logger = logging.getLogger("connect_inbox.upkeep")
 
-AT_ONCE = 8  # workspaces worked on at the same time
-PRUNE_INTERVAL = 60.0  # seconds
+AT_ONCE = 8  # followed workspaces that are looked after at the same time; all others one by one, behind the requests
+PRUNE_INTERVAL = 600.0  # seconds
 DAY = 24 * 60 * 60 * 1000  # milliseconds
 
 
 async def run_upkeep(store: Store, interval: float, log_days: float) -> None:
     """Goes on until it is cancelled. Errors are logged and end nothing.
 
-    Every `interval` seconds it looks after the workspaces that are followed here, every minute it forgets what is
+    Every `interval` seconds it looks after the workspaces that are followed here, every ten minutes it forgets what is
     older than `log_days`; at the beginning it repairs every workspace.
     """
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_following(store, interval))
+        tasks.create_task(repair_all(store))
         tasks.create_task(keep_pruning(store, log_days))
 
 
 async def keep_following(store: Store, interval: float) -> None:
-    async def refresh(workspace: str) -> None:
-        await store.log.refresh(workspace)
-
-    await for_each("repair", await all_workspaces(store), refresh)
     while True:
         await asyncio.sleep(interval)
-        await for_each("refresh", [head.workspace for head in store.log.followed()], refresh)
+        followed = [head.workspace for head in store.log.followed()]
+        await for_each("refresh", followed, store.log.refresh, AT_ONCE)
+
+
+async def repair_all(store: Store) -> None:
+    """Finishes what a process that ended had committed and not applied."""
+    await for_each("repair", await all_workspaces(store), store.log.refresh)
 
 
 async def keep_pruning(store: Store, log_days: float) -> None:
@@ -61,9 +64,9 @@ async def all_workspaces(store: Store) -> list[str]:
         return []
 
 
-async def for_each(what: str, ids: Iterable[str], work: Callable[[str], Awaitable[None]]) -> None:
+async def for_each(what: str, ids: Iterable[str], work: Callable[[str], Awaitable[object]], at_once: int = 1) -> None:
     """Does something for each workspace, whatever becomes of it for the others."""
-    limit = asyncio.Semaphore(AT_ONCE)
+    limit = asyncio.Semaphore(at_once)
 
     async def do(id: str) -> None:
         async with limit:

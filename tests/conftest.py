@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -13,22 +15,34 @@ from storage.embedded import embedded_engine
 from storage.store import Store, open_store
 from tests.team import Team, create_team
 
+MEMORY = Path("/dev/shm")  # where there is one, the database does not wait for a disk
+
 
 @pytest.fixture(scope="session")
-async def database_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def database_uri() -> AsyncIterator[str]:
     """The server that MONGODB_URI names, or an embedded one that lives as long as the tests of this process."""
     given = os.environ.get("MONGODB_URI")
     if given:
         yield given
         return
-    async with embedded_engine(tmp_path_factory.mktemp("engine")) as uri:
-        yield uri
+    with tempfile.TemporaryDirectory(prefix="connect-inbox-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        async with embedded_engine(Path(folder)) as uri:
+            yield uri
 
 
 @pytest.fixture(scope="session")
 async def database_name(database_uri: str) -> AsyncIterator[str]:
     """A database that nobody else has, and that is gone afterwards."""
     name = f"connect_inbox_test_{secrets.token_hex(6)}"
+    yield name
+    async with AsyncMongoClient[dict[str, object]](database_uri) as client:
+        await client.drop_database(name)
+
+
+@pytest.fixture
+async def own_database(database_uri: str) -> AsyncIterator[str]:
+    """A database for one test, whose processes would otherwise look after the workspaces of all tests."""
+    name = f"connect_inbox_own_{secrets.token_hex(6)}"
     yield name
     async with AsyncMongoClient[dict[str, object]](database_uri) as client:
         await client.drop_database(name)

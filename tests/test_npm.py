@@ -18,7 +18,7 @@ import pytest
 from connect_inbox.settings import Settings
 from schema.types.scalars import now
 from storage.documents import to_milliseconds
-from storage.store import Store
+from storage.store import Store, open_store
 from storage.tokens import create_token, hash_of
 from tests.api_process import api_process
 from tests.client import Api, Json, Server
@@ -222,9 +222,12 @@ async def test_graphql_sse_is_told_of_a_token_that_has_ended(place: Place, end: 
 
 @pytest.mark.parametrize("transport", BOTH)
 async def test_a_restart_of_the_server_loses_and_doubles_nothing(
-    database_uri: str, database_name: str, store: Store, http: httpx2.AsyncClient, tmp_path: Path, transport: str
+    database_uri: str, own_database: str, http: httpx2.AsyncClient, tmp_path: Path, transport: str
 ) -> None:
-    async with api_process(database_uri, database_name, tmp_path / "log") as process:
+    async with (
+        api_process(database_uri, own_database, tmp_path / "log") as process,
+        open_store(database_uri, own_database) as store,
+    ):
         place = await place_at(store, process.url, http)
         secret, _ = await place.token()
         async with subscribed(transport, process.url, [secret], await place.writer.position()) as client:

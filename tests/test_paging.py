@@ -10,4 +10,4 @@ from tests.soak import paging
 
 async def test_what_does_not_change_is_neither_repeated_nor_skipped(store: Store) -> None:
     async with running(store, Settings()) as server:
-        await paging.run(store, server, threads=24, changes=48, writers=4, seed=1)
+        await paging.run(store, server, threads=20, changes=24, writers=4, seed=1)

@@ -10,9 +10,9 @@ from tests.soak import two_processes
 from tests.soak.two_processes import Load
 
 
-@pytest.mark.timeout(180)  # two servers start, which alone takes long on a machine that is busy
+@pytest.mark.timeout(120)  # two servers start, which alone takes long on a machine that is busy
 async def test_each_subscriber_has_each_message_once_in_the_order_of_the_log(
-    database_uri: str, database_name: str, tmp_path: Path
+    database_uri: str, own_database: str, tmp_path: Path
 ) -> None:
-    load = Load(messages=200, writers=10, subscribers=10)
-    await two_processes.run(database_uri, database_name, tmp_path, load, seed=1)
+    load = Load(messages=80, writers=6, subscribers=6)
+    await two_processes.run(database_uri, own_database, tmp_path, load, seed=1)

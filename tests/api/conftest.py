@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -90,19 +91,20 @@ async def brand(store: Store, server: Server) -> Brand:
 
 
 async def create_brand(store: Store, server: Server) -> Brand:
-    workspace = await create_workspace(store, "Brand")
-    other = await create_workspace(store, "Other brand")
-    partner = (await add_partner(store, operator_of(workspace), "Partner")).result.id
-    return Brand(
-        workspace=workspace,
-        store=store,
-        server=server,
-        admin=await member_api(store, server, workspace, Role.ADMIN),
-        member=await member_api(store, server, workspace, Role.MEMBER),
-        viewer=await member_api(store, server, workspace, Role.VIEWER),
-        partner=server.api(await token_for(store, workspace, partner, list(SCOPES))),
-        stranger=await member_api(store, server, other, Role.ADMIN),
+    workspace, other = await asyncio.gather(create_workspace(store, "Brand"), create_workspace(store, "Other brand"))
+
+    async def partner_api() -> Api:
+        partner = (await add_partner(store, operator_of(workspace), "Partner")).result.id
+        return server.api(await token_for(store, workspace, partner, list(SCOPES)))
+
+    admin, member, viewer, partner, stranger = await asyncio.gather(
+        member_api(store, server, workspace, Role.ADMIN),
+        member_api(store, server, workspace, Role.MEMBER),
+        member_api(store, server, workspace, Role.VIEWER),
+        partner_api(),
+        member_api(store, server, other, Role.ADMIN),
     )
+    return Brand(workspace, store, server, admin, member, viewer, partner, stranger)
 
 
 @pytest.fixture

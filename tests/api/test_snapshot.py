@@ -69,12 +69,15 @@ class Watcher:
 
 
 async def verify(brand: Brand, *steps: Step) -> set[str]:
-    """Each step as its maker sees it, and as another member does; the kinds of changes that were seen."""
+    """Each step as its maker sees it, or another member; the kinds of changes that were seen.
+
+    Whoever watches a step brings what they know up to date with the one before it too.
+    """
     marker = (await brand.influencer("Marker"))["thread"]
+    watchers = [Watcher(brand, brand.admin, marker), Watcher(brand, brand.viewer, marker)]
     kinds: set[str] = set()
     for number, step in enumerate(steps):
-        watcher = Watcher(brand, [brand.admin, brand.viewer][number % 2], marker)
-        kinds |= await watcher.verify(step)
+        kinds |= await watchers[number % 2].verify(step)
     return kinds
 
 
