@@ -33,7 +33,11 @@ DEADLOCK = 112  # the engine wrote nothing and asks to be called again
 DUPLICATE = 11000
 ATTEMPTS = 8
 
-DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "socketTimeoutMS": 30_000, "maxPoolSize": 64}  # unless the address says
+DEFAULTS: dict[str, Any] = {
+    "serverSelectionTimeoutMS": 10_000,
+    "socketTimeoutMS": 30_000,
+    "maxPoolSize": 64,
+}  # unless the address says so
 
 DatabaseError = PyMongoError
 WrongAddress = ConfigurationError
