@@ -13,7 +13,7 @@ PACKAGES := connect_inbox schema resolvers sync storage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test check soak bench lock clean
+.PHONY: help install demo serve test check soak bench fanout lock clean
 
 help:
 	@echo "make install  set up .venv from the lock files"
@@ -23,6 +23,7 @@ help:
 	@echo "make check    lint, format, types, layers, schema"
 	@echo "make soak     run the long test                    (ARGS: --scale 0.1)"
 	@echo "make bench    measure                              (ARGS: for bench)"
+	@echo "make fanout   measure the fan-out, beside others'  (ARGS: for bench.fanout)"
 	@echo "make lock     renew the lock files, Python's and npm's"
 	@echo "make clean    remove what these commands made"
 
@@ -80,6 +81,12 @@ soak: install
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
+
+ifdef NPM
+fanout: tests/npm/node_modules/installed
+endif
+fanout: install
+	@$(BIN)/python -m bench.fanout $(ARGS)
 
 # To renew what is locked: make lock. The run-time lock is renewed first, the other one then holds the same versions.
 lock:

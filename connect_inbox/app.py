@@ -1,7 +1,8 @@
-"""The ASGI app: /graphql, by POST, as a stream of events, and as a WebSocket."""
+"""The ASGI app: /graphql, by POST, as a stream of events, and as a WebSocket; and what operators ask beside it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,13 +11,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from connect_inbox import logs
 from connect_inbox.auth import open_gate
+from connect_inbox.graphql import executor
+from connect_inbox.graphql.groups import Groups
 from connect_inbox.graphql.http import Endpoint
+from connect_inbox.graphql.intake import Intake
 from connect_inbox.graphql.websocket import Sockets
+from connect_inbox.health import Health, open_health
+from connect_inbox.metrics import Metrics, Sources, open_metrics
 from connect_inbox.settings import Settings
+from connect_inbox.timings import Timings
 from storage.store import Store
 
 PATH = "/graphql"
@@ -24,33 +33,65 @@ PATH = "/graphql"
 
 def create_app(settings: Settings, store: Store) -> Starlette:
     """The app on an open store. What it holds itself is opened and closed by its lifespan."""
+    executor.choose(settings.fast_executor)
+    logs.quieten_server()
+    answered: logs.Answered = Counter()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_gate(store) as gate:
-            app.state.endpoint = Endpoint(store, gate, settings.allowed_origins, settings.max_body_size)
-            app.state.sockets = Sockets(store, gate, settings.allowed_origins, settings.init_timeout)
-            yield
+        async with open_gate(store) as gate, open_health(store) as health:
+            app.state.health = health
+            groups, intake, origins = Groups(store), Intake(settings), settings.allowed_origins
+            app.state.endpoint = Endpoint(store, gate, groups, intake, origins, settings.max_body_size)
+            app.state.sockets = Sockets(store, gate, groups, intake, origins, settings.init_timeout)
+            counted = Sources(
+                store, groups, intake, app.state.endpoint, app.state.sockets, answered, loop_lag=Timings()
+            )
+            async with open_metrics(counted) as app.state.metrics:
+                yield
 
-    async def graphql(request: Request) -> Response:
-        endpoint: Endpoint = request.app.state.endpoint
-        return await endpoint(request)
-
-    async def graphql_socket(socket: WebSocket) -> None:
-        sockets: Sockets = socket.app.state.sockets
-        await sockets(socket)
-
+    operators = [Route("/healthz", alive), Route("/readyz", ready)]
+    if settings.metrics:
+        operators.append(Route("/metrics", metrics))
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["POST"],
-        allow_headers=["authorization", "content-type"],
+        allow_headers=["authorization", "content-type", "x-request-id"],
+        expose_headers=["x-request-id", "retry-after"],
     )
-    return Starlette(
-        routes=[
-            Route(PATH, graphql, methods=["POST"]),
-            WebSocketRoute(PATH, graphql_socket),
-        ],
-        middleware=[cors],
+    return App(
+        routes=[Route(PATH, graphql, methods=["POST"]), *operators],
+        middleware=[Middleware(logs.Requests, answered=answered), cors],
         lifespan=lifespan,
     )
+
+
+class App(Starlette):
+    """Sockets pass no middleware, each of which would hold a few kilobytes for as long as a socket is open."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket" or scope["path"] != PATH:
+            return await super().__call__(scope, receive, send)
+        sockets: Sockets = self.state.sockets
+        await sockets(WebSocket(scope, receive, send))
+
+
+async def graphql(request: Request) -> Response:
+    endpoint: Endpoint = request.app.state.endpoint
+    return await endpoint(request)
+
+
+async def alive(request: Request) -> Response:
+    health: Health = request.app.state.health
+    return await health.alive(request)
+
+
+async def ready(request: Request) -> Response:
+    health: Health = request.app.state.health
+    return await health.ready(request)
+
+
+async def metrics(request: Request) -> Response:
+    counted: Metrics = request.app.state.metrics
+    return await counted(request)

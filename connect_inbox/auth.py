@@ -23,6 +23,7 @@ from storage.tokens import Standing, hash_of, look_up
 logger = logging.getLogger("connect_inbox.auth")
 
 INTERVAL = 2.0  # seconds between two looks at the tokens that streams are held with
+AT_ONCE = 500  # tokens looked up in one call
 OLDEST = 5.0  # seconds after which what is known of a token is not acted upon
 
 
@@ -55,13 +56,23 @@ def bearer(header: object) -> str:
     return token.strip()
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A token that was let in: its hash, who it speaks for, and what was found when it was looked up."""
+
+    id: str
+    caller: Caller
+    standing: Standing
+    looked_at: float
+
+
 @dataclass
 class Held:
     """A token that streams are held with."""
 
     standing: Standing | None
     looked_at: float
-    streams: list[Callable[[TokenRefused], None]] = field(default_factory=list)
+    streams: dict[Callable[[TokenRefused], None], None] = field(default_factory=dict)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)  # those who wait for a look share it
 
 
@@ -72,26 +83,35 @@ class Gate:
         self._store = store
         self._held: dict[str, Held] = {}
 
-    async def admit(self, token: str) -> tuple[str, Caller]:
-        """The token's hash, and who it speaks for. Raises TokenRefused."""
-        id = hash_of(token)
-        return id, good((await look_up(self._store, [id])).get(id))
+    async def admit(self, token: str) -> Pass:
+        """Lets a token in, for whom it speaks for. Raises TokenRefused."""
+        id, started = hash_of(token), time.monotonic()
+        standing = (await look_up(self._store, [id])).get(id)
+        caller = good(standing)
+        assert standing is not None
+        return Pass(id, caller, standing, started)
 
     @contextmanager
-    def hold(self, id: str, caller: Caller, end: Callable[[TokenRefused], None]) -> Iterator[None]:
+    def hold(self, admitted: Pass, end: Callable[[TokenRefused], None]) -> Iterator[None]:
         """For as long as a stream is open: `end` is called, once, when the token is no longer good."""
-        held = self._held.setdefault(id, Held(None, -OLDEST))
-        held.streams.append(end)
+        held = self._held.setdefault(admitted.id, Held(admitted.standing, admitted.looked_at))
+        held.streams[end] = None
         try:
             yield
         finally:
-            with contextlib.suppress(ValueError):
-                held.streams.remove(end)
+            held.streams.pop(end, None)
             if not held.streams:
-                self._held.pop(id, None)
+                self._held.pop(admitted.id, None)
+
+    def knows_good(self, id: str) -> bool:
+        """Whether a held token is known to be good, without looking: for those who cannot wait."""
+        held = self._held.get(id)
+        if held is None or held.standing is None or time.monotonic() - held.looked_at > OLDEST:
+            return False
+        return not held.standing.revoked and held.standing.expires_at > now()
 
     async def still_good(self, id: str) -> Caller:
-        """Asked before each operation and each delivery: who the token speaks for now. Raises TokenRefused."""
+        """Asked before each operation and each delivery: who a held token speaks for now. Raises TokenRefused."""
         held = self._held.get(id)
         if held is None:
             raise TokenRefused("the stream has ended")
@@ -110,19 +130,24 @@ class Gate:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
-            ids = list(self._held)  # of whom comes while they are looked up nothing is known yet
-            try:
-                await self._look(ids)
-            except Exception:
-                logger.exception("tokens could not be looked up")
-                continue
-            for held in [self._held[id] for id in ids if id in self._held]:
+            ids = list(self._held)
+            for start in range(0, len(ids), AT_ONCE):
+                some = ids[start : start + AT_ONCE]
                 try:
-                    good(held.standing)
-                except TokenRefused as refused:
-                    ending, held.streams = held.streams, []
-                    for end in ending:
-                        end(refused)
+                    await self._look(some)
+                except Exception:
+                    logger.exception("tokens could not be looked up")
+                    continue
+                self._end_those_no_longer_good(some)
+
+    def _end_those_no_longer_good(self, ids: list[str]) -> None:
+        for held in [self._held[id] for id in ids if id in self._held]:
+            try:
+                good(held.standing)
+            except TokenRefused as refused:
+                ending, held.streams = held.streams, {}
+                for end in ending:
+                    end(refused)
 
 
 @asynccontextmanager

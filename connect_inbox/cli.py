@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import schema
-from connect_inbox import commands, server
+from connect_inbox import commands, logs, server
 from connect_inbox.commands import CommandFailed
 from connect_inbox.demo.run import MOST_INFLUENCERS, Options, run_demo
 from connect_inbox.server import CannotStart, open_database
@@ -156,20 +155,15 @@ async def on_database(command: Command, arguments: Namespace, settings: Settings
 
 
 async def serve(arguments: Namespace, settings: Settings) -> None:
-    log_everything()
+    logs.set_up(settings.log_format, settings.log_level)
     await server.serve(settings, lambda url: print(f"Connect Inbox listens at {url}", flush=True))
 
 
 async def demo(arguments: Namespace, settings: Settings) -> None:
-    log_everything()
+    logs.set_up(settings.log_format, settings.log_level)
     given = arguments
     options = Options(given.port, given.data, given.influencers, not given.no_traffic, given.json)
     await run_demo(settings, options)
-
-
-def log_everything() -> None:
-    """A server tells more than a command; of what it is built on only warnings."""
-    logging.getLogger("connect_inbox").setLevel(logging.INFO)
 
 
 async def schema_print(arguments: Namespace, settings: Settings) -> None:
@@ -226,7 +220,7 @@ async def end_with_make(task: asyncio.Task[Any]) -> None:
 def main() -> int:
     """The command line; the exit code."""
     arguments = build_parser().parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up("text", "warning")  # a server tells more, as its settings say
     try:
         return asyncio.run(until_stopped(execute(arguments, os.environ)))
     except asyncio.CancelledError:

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from connect_inbox.app import PATH, create_app
+from connect_inbox.protocols import PING_INTERVAL, PING_TIMEOUT, RequestProtocol, SocketProtocol
 from connect_inbox.settings import Settings, WrongSetting
 from storage.database import DatabaseError, WrongAddress
 from storage.embedded import EmbeddedEngineError, embedded_engine
@@ -125,20 +126,25 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
         assert isinstance(app, Starlette)  # it is `create_app`'s
+        app.state.health.stop()
         app.state.endpoint.stop()
+        await app.state.sockets.finish(GRACE / 2)
         await super().shutdown(sockets)
 
 
 def uvicorn_config(settings: Settings, store: Store) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, store),
-        ws="websockets-sansio",
-        ws_ping_interval=None,  # a ping that is missed would be a fatal close; liveness is the protocol's
+        http=RequestProtocol,
+        ws=SocketProtocol,
+        ws_ping_interval=PING_INTERVAL,
+        ws_ping_timeout=PING_TIMEOUT,
         ws_max_size=settings.max_frame_size,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
         access_log=False,
+        proxy_headers=False,  # whom a proxy may speak for is our own setting's to say
         log_config=None,
         server_header=False,
     )

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,9 +76,20 @@ def parse_database_name(text: str) -> str:
 
 
 def parse_broadcast_url(text: str) -> str:
-    if text != "memory://":
-        raise ValueError("memory://, the only wire between processes that this version has")
+    if text != "memory://" and not is_redis_address(text):
+        raise ValueError("memory://, or redis://USER:PASSWORD@HOST:PORT of which all but the host may be left out, "
+                         "or the same with rediss:// for TLS; special characters in it percent-encoded")  # fmt: skip
     return text
+
+
+def is_redis_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        bare = re.fullmatch(r"(/[0-9]{0,3})?", parts.path) and "?" not in text and "#" not in text and " " not in text
+        return known and bool(bare)
+    except ValueError:
+        return False
 
 
 def number(least: float, most: float, wanted: str) -> Callable[[str], float]:
@@ -93,6 +105,19 @@ def number(least: float, most: float, wanted: str) -> Callable[[str], float]:
     return parse
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(" or ".join([", ".join(words[:-1]), words[-1]]))
+        return text.lower()
+
+    return parse
+
+
+def on_or_off(text: str) -> bool:
+    return one_of("on", "off")(text) == "on"
+
+
 def bytes_of(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
@@ -100,6 +125,22 @@ def bytes_of(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError:
+        raise ValueError("addresses or networks separated by commas, such as 10.0.0.5,fd00::/8") from None
 
 
 @dataclass(frozen=True)
@@ -132,8 +173,8 @@ class Settings:
     )  # fmt: skip
     broadcast_url: str = setting(
         "BROADCAST_URL", "memory://", parse_broadcast_url, "memory://",
-        "The wire that tells other processes of a change at once. With memory://, the only one so far, they find it "
-        "at their next upkeep.",
+        "Address of the Redis server by which processes tell each other of changes at once; redis:// or rediss://. "
+        "With memory:// they find them at their next upkeep.", repr=False,
     )  # fmt: skip
     log_days: float = setting(
         "CONNECT_INBOX_LOG_DAYS", 7.0, number(HOUR - 0.001, 3650, "a number of days from 0.042 (an hour) to 3650"), "7",
@@ -151,9 +192,86 @@ class Settings:
         "CONNECT_INBOX_INIT_TIMEOUT", 10.0, number(0.1, 300, "a number of seconds from 0.1 to 300"), "10",
         "Seconds in which a WebSocket client must have sent `connection_init`.",
     )  # fmt: skip
+    max_depth: int = setting(
+        "CONNECT_INBOX_MAX_DEPTH", 12, whole(2, 100), "12",
+        "Most levels of fields in an operation.",
+    )  # fmt: skip
+    max_aliases: int = setting(
+        "CONNECT_INBOX_MAX_ALIASES", 30, whole(0, 10_000), "30",
+        "Most aliases in an operation, with its fragments expanded.",
+    )  # fmt: skip
+    max_directives: int = setting(
+        "CONNECT_INBOX_MAX_DIRECTIVES", 30, whole(0, 10_000), "30",
+        "Most directives in a document.",
+    )  # fmt: skip
+    max_tokens: int = setting(
+        "CONNECT_INBOX_MAX_TOKENS", 2000, whole(100, 100_000), "2000",
+        "Most tokens in a document.",
+    )  # fmt: skip
+    max_selections: int = setting(
+        "CONNECT_INBOX_MAX_SELECTIONS", 5000, whole(100, 100_000), "5000",
+        "Most fields and fragments that an operation selects, with its fragments expanded.",
+    )  # fmt: skip
+    max_cost: int = setting(
+        "CONNECT_INBOX_MAX_COST", 10_000, whole(100, 10_000_000), "10000",
+        "Most objects that an answer may hold, reckoned from the sizes of its pages.",
+    )  # fmt: skip
+    operation_timeout: float = setting(
+        "CONNECT_INBOX_OPERATION_TIMEOUT", 10.0, number(0.1, 300, "a number of seconds from 0.1 to 300"), "10",
+        "Seconds that a query or mutation may take.",
+    )  # fmt: skip
+    introspection: bool = setting(
+        "CONNECT_INBOX_INTROSPECTION", True, on_or_off, "on",
+        "Whether the schema can be asked for (on or off).",
+    )  # fmt: skip
+    suggestions: bool = setting(
+        "CONNECT_INBOX_SUGGESTIONS", True, on_or_off, "on",
+        "Whether an error about a name that there is not suggests others (on or off).",
+    )  # fmt: skip
+    rate_per_token: int = setting(
+        "CONNECT_INBOX_RATE_PER_TOKEN", 600_000, whole(0, 2**31 - 1), "600000",
+        "Points that a token can use in a minute, at one process; 0 for no limit.",
+    )  # fmt: skip
+    rate_per_address: int = setting(
+        "CONNECT_INBOX_RATE_PER_ADDRESS", 3_000_000, whole(0, 2**31 - 1), "3000000",
+        "Points that a client's address can use in a minute, at one process; 0 for no limit.",
+    )  # fmt: skip
+    streams_per_token: int = setting(
+        "CONNECT_INBOX_STREAMS_PER_TOKEN", 1000, whole(0, 2**31 - 1), "1000",
+        "Sockets and event streams that a token can hold, at one process; 0 for no limit.",
+    )  # fmt: skip
+    streams_per_address: int = setting(
+        "CONNECT_INBOX_STREAMS_PER_ADDRESS", 20_000, whole(0, 2**31 - 1), "20000",
+        "Sockets and event streams that a client's address can hold, at one process; 0 for no limit.",
+    )  # fmt: skip
+    operations_per_socket: int = setting(
+        "CONNECT_INBOX_OPERATIONS_PER_SOCKET", 100, whole(1, 10_000), "100",
+        "Operations that can run on a socket at a time, subscriptions included.",
+    )  # fmt: skip
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "CONNECT_INBOX_TRUSTED_PROXIES", (), parse_networks, "none",
+        "Addresses or networks of the proxies whose `X-Forwarded-For` is believed, separated by commas.",
+    )  # fmt: skip
     upkeep_interval: float = setting(
         "CONNECT_INBOX_UPKEEP_INTERVAL", 2.0, number(0.1, 60, "a number of seconds from 0.1 to 60"), "2",
         "Seconds between two looks for changes that other processes have made.",
+    )  # fmt: skip
+    metrics: bool = setting(
+        "CONNECT_INBOX_METRICS", False, on_or_off, "off",
+        "Whether `/metrics` is served (on or off). Let only your monitoring reach it.",
+    )  # fmt: skip
+    log_format: str = setting(
+        "CONNECT_INBOX_LOG_FORMAT", "text", one_of("text", "json"), "text",
+        "How log lines are written to standard error: text or json.",
+    )  # fmt: skip
+    log_level: str = setting(
+        "CONNECT_INBOX_LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "info",
+        "The least level that is logged: debug, info, warning or error.",
+    )  # fmt: skip
+
+    fast_executor: bool = setting(
+        "CONNECT_INBOX_FAST_EXECUTOR", True, on_or_off, "on",
+        "Whether plain fields are read at once (on), or each by graphql-core (off). The answers are the same.",
     )  # fmt: skip
 
     @classmethod
@@ -167,7 +285,7 @@ class Settings:
             try:
                 values[each.name] = each.metadata["parse"](text)
             except ValueError as error:
-                told = "" if env == "MONGODB_URI" else f", not {text[:80]!r}"  # it may hold a password
+                told = f", not {text[:80]!r}" if each.repr else ""  # it may hold a password
                 raise WrongSetting(f"{env} must be {error}{told}") from None
         return cls(**values)
 

@@ -7,6 +7,7 @@ import asyncio
 import strawberry
 
 from resolvers.context import Info
+from resolvers.feed import may_know
 from schema.types.change import Change, ChangeKind, ChangePage
 from schema.types.errors import ApiError, ErrorCode
 from schema.types.message import Message
@@ -18,11 +19,6 @@ from storage.positions import format_position, parse_position
 from storage.reader import StoreReader
 
 
-def concerns(change: logged.Change, reader: StoreReader) -> bool:
-    """Whether the viewer may know of a change."""
-    return change.only is None or change.only == reader.caller.member
-
-
 async def change_page(info: Info, since: str, first: int | None) -> ChangePage:
     """Up to `first` positions after `since`. Raises RESYNC_REQUIRED."""
     log, reader = info.context.store.log, info.context.reader
@@ -31,7 +27,9 @@ async def change_page(info: Info, since: str, first: int | None) -> ChangePage:
     epoch, applied = parse_position(reader.position)
     found = (await log.changes(reader.caller.workspace, after, up_to=applied))[:size]
     reached = found[-1].position if found else after
-    changes = await asyncio.gather(*[told(each, epoch, reader) for each in found if concerns(each, reader)])
+    changes = await asyncio.gather(
+        *[told(each, epoch, reader) for each in found if may_know(reader.caller.member, each.only)]
+    )
     position = format_position(epoch, reached)
     return ChangePage(changes=list(changes), position=position, has_more=reached < applied)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import strawberry
 
 from schema.types.context import Caller
+from schema.types.errors import UserErrorCode
+from schema.types.rate_limit import RateLimit
 from storage.reader import StoreReader
 from storage.store import Store
 
@@ -18,14 +20,12 @@ class Context:
 
     store: Store
     reader: StoreReader
+    rate_limit: RateLimit = field(default_factory=lambda: RateLimit(cost=0))
+    refused: UserErrorCode | None = None  # why a mutation was
 
     @property
     def caller(self) -> Caller:
         return self.reader.caller
-
-    def reader_at(self, position: str) -> StoreReader:
-        """A reader for the same caller, where everything up to `position` is known to be applied."""
-        return StoreReader(self.store, self.caller, position)
 
 
 Info = strawberry.Info[Context, Any]

@@ -1,17 +1,16 @@
-"""Subscriptions. Each follows the log from a position on, and tells what concerns its viewer, as it is now.
+"""Subscriptions: what each tells of a change, if anything.
 
-What an event says of an object is its state when it is delivered, so applying one twice does no harm.
+What an event says of an object is its state at that change or later, so applying one twice does no harm. An event is
+told once for all who ask the same, so what differs from viewer to viewer is behind a field that says so (`VIEWER`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-
 import strawberry
 
 from resolvers import access
-from resolvers.changes import concerns, read_messages
 from resolvers.context import Info
+from resolvers.feed import Feed, Told, of_changes
 from schema.types.arguments import Filter, OnlyCampaignId, OnlyThreadId, Since, ThreadId
 from schema.types.change import (
     InboxEvent,
@@ -22,73 +21,73 @@ from schema.types.change import (
     ThreadEventKind,
 )
 from schema.types.node import kind_of
-from schema.types.thread import UnreadCount
 from storage import inbox
 from storage.changes import Change
-from storage.feed import follow
+from storage.feed import Batch
 from storage.inbox import UNREAD_SECTION, View, view_of
 from storage.reader import StoreReader
 
 
-async def visible(info: Info, since: str | None) -> AsyncIterator[tuple[Change, StoreReader]]:
-    """The changes that the viewer may know of, each with a reader at its position, which what is told is read with."""
-    context = info.context
-    async for batch in follow(context.store.log, context.caller.workspace, since):
-        for change in batch.changes:
-            context.reader = context.reader_at(batch.position_of(change))
-            if concerns(change, context.reader):
-                yield change, context.reader
-
-
 async def message_added(
     info: Info, since: Since = None, thread_id: OnlyThreadId = None, campaign_id: OnlyCampaignId = None
-) -> AsyncGenerator[MessageAdded, None]:
+) -> Feed:
     access.to_read(info)
     if thread_id is not None:
         kind_of(thread_id)
         await info.context.reader.thread(thread_id)
     if campaign_id is not None:
         await info.context.reader.campaign(campaign_id)
-    async for change, reader in visible(info, since):
+
+    async def tell(change: Change, position: str, reader: StoreReader) -> MessageAdded | None:
         if change.message is None or (thread_id is not None and change.thread != thread_id):
-            continue
-        message = await reader.message(change.message)
-        if campaign_id is None or message.campaign_id == campaign_id:
-            yield MessageAdded(position=reader.position, message=message)
+            return None
+        message = await reader.message_of(change)
+        if campaign_id is not None and message.campaign_id != campaign_id:
+            return None
+        return MessageAdded(position=position, message=message)
+
+    return of_changes(since, tell)
 
 
-async def thread_changed(info: Info, thread_id: ThreadId, since: Since = None) -> AsyncGenerator[ThreadEvent, None]:
+async def thread_changed(info: Info, thread_id: ThreadId, since: Since = None) -> Feed:
     access.to_read(info)
     kind_of(thread_id)
     await info.context.reader.thread(thread_id)
-    async for change, reader in visible(info, since):
-        if change.thread == thread_id:
-            yield await thread_event(change, reader, thread_id)
+
+    async def tell(change: Change, position: str, reader: StoreReader) -> ThreadEvent | None:
+        return await thread_event(change, position, reader) if change.thread == thread_id else None
+
+    return of_changes(since, tell)
 
 
-async def thread_event(change: Change, reader: StoreReader, thread_id: str) -> ThreadEvent:
-    message = await reader.message(change.message) if change.message else None
+async def thread_event(change: Change, position: str, reader: StoreReader) -> ThreadEvent:
+    assert change.thread is not None
+    message = await reader.message_of(change) if change.message else None
     return ThreadEvent(
-        position=reader.position,
+        position=position,
         kind=ThreadEventKind.MESSAGE_ADDED if message else ThreadEventKind.THREAD_UPDATED,
-        thread=await reader.thread(thread_id),
         message=message,
         message_id=message.id if message else None,
-        read_messages=await read_messages(change, reader),
+        thread_id=change.thread,
+        marked=change.marked,
     )
 
 
-async def inbox_changed(info: Info, since: Since = None, filter: Filter = None) -> AsyncGenerator[InboxEvent, None]:
+async def inbox_changed(info: Info, since: Since = None, filter: Filter = None) -> Feed:
     access.to_read(info)
     view = view_of(filter)
-    async for change, reader in visible(info, since):
-        if change.thread is not None and change.now is not None:
-            event = await inbox_event(change, reader, view, change.thread)
-            if event is not None:
-                yield event
+
+    async def tell(change: Change, position: str, reader: StoreReader) -> InboxEvent | None:
+        if change.thread is None or change.now is None:
+            return None
+        return await inbox_event(change, position, reader, view, change.thread)
+
+    return of_changes(since, tell)
 
 
-async def inbox_event(change: Change, reader: StoreReader, view: View, thread_id: str) -> InboxEvent | None:
+async def inbox_event(
+    change: Change, position: str, reader: StoreReader, view: View, thread_id: str
+) -> InboxEvent | None:
     """What a change means for a view; None where the thread is in it neither before nor after."""
     assert change.now is not None
     edge = await inbox.inbox_row(reader, view, thread_id)
@@ -100,22 +99,28 @@ async def inbox_event(change: Change, reader: StoreReader, view: View, thread_id
     if not was_in and not is_in:
         return None
     kind = InboxEventKind.CHANGED if was_in and is_in else InboxEventKind.MOVED_IN if is_in else InboxEventKind.LEFT
-    return InboxEvent(
-        position=reader.position, kind=kind, thread_id=strawberry.ID(thread_id), edge=edge if is_in else None
-    )
+    return InboxEvent(position=position, kind=kind, thread_id=strawberry.ID(thread_id), edge=edge if is_in else None)
 
 
-async def unread_count(info: Info) -> AsyncGenerator[UnreadCount, None]:
-    caller, member = access.own_state(info)
-    store = info.context.store
-    async for batch in follow(store.log, caller.workspace, None):
-        if not batch.changes or any(member in change.unread for change in batch.changes):
-            yield await inbox.unread_count(store, member, batch.position)
-
-
-async def notification_added(info: Info, since: Since = None) -> AsyncGenerator[NotificationAdded, None]:
+async def unread_count(info: Info) -> Feed:
     _, member = access.own_state(info)
-    async for change, reader in visible(info, since):
-        if member in change.notified:
-            notification = await reader.notification(change.notified[member])
-            yield NotificationAdded(position=reader.position, notification=notification)
+
+    async def tell(batch: Batch, reader: StoreReader) -> list[Told]:
+        """One count for a whole batch: it is absolute, so those in between say nothing more."""
+        if batch.changes and not any(member in change.unread for change in batch.changes):
+            return []
+        count = await reader.store.counts.unread(member, batch.position, batch.reached)
+        return [Told(count, batch.reached)]
+
+    return Feed(None, tell)
+
+
+async def notification_added(info: Info, since: Since = None) -> Feed:
+    _, member = access.own_state(info)
+
+    async def tell(change: Change, position: str, reader: StoreReader) -> NotificationAdded | None:
+        if member not in change.notified:
+            return None
+        return NotificationAdded(position=position, notification=await reader.notification(change.notified[member]))
+
+    return of_changes(since, tell)

@@ -14,6 +14,7 @@ from schema.types.change import ChangePage
 from schema.types.errors import ApiError, bad_input
 from schema.types.member import Viewer
 from schema.types.node import Node, kind_of
+from schema.types.rate_limit import RateLimit
 from schema.types.thread import InboxConnection, Thread
 from storage.inbox import inbox_page, view_of
 
@@ -70,3 +71,7 @@ async def inbox(
 async def changes(info: Info, since: SincePosition, first: MostChanges = 100) -> ChangePage:
     access.to_read(info)
     return await change_page(info, since, first)
+
+
+def rate_limit(info: Info) -> RateLimit:
+    return info.context.rate_limit

@@ -21,13 +21,13 @@ from schema.types.payloads import (
     MarkThreadsReadPayload,
 )
 from schema.types.thread import UnreadCount
-from storage import inbox, marks
+from storage import counts, marks
 from storage import notifications as stored
 
 
 async def unread_count(info: Info) -> UnreadCount:
     _, member = access.own_state(info)
-    return await inbox.unread_count(info.context.store, member, info.context.reader.position)
+    return await counts.unread_count(info.context.store.database, member, info.context.reader.position)
 
 
 async def notifications(info: Info, first: First = 25, after: After = None) -> NotificationConnection:
@@ -44,7 +44,7 @@ async def mark_thread_read(info: Info, input: MarkThreadReadInput) -> MarkThread
     outcome = await marks.mark_thread_read(store, caller, member, input.thread_id, input.up_to_message_id)
     return MarkThreadReadPayload(
         thread=await info.context.reader.thread(input.thread_id),
-        unread_count=await inbox.unread_count(store, member, outcome.position),
+        unread_count=await counts.unread_count(store.database, member, outcome.position),
         position=outcome.position,
     )
 
@@ -60,7 +60,7 @@ async def mark_threads_read(info: Info, input: MarkThreadsReadInput) -> MarkThre
         ids = validate.ids(list(input.thread_ids), "threadIds")
         position = (await marks.mark_threads_read(store, caller, member, ids)).position
         threads = [await info.context.reader.thread(id) for id in ids]
-    count = await inbox.unread_count(store, member, position)
+    count = await counts.unread_count(store.database, member, position)
     return MarkThreadsReadPayload(threads=threads, unread_count=count, position=position)
 
 
@@ -73,7 +73,7 @@ async def mark_message_unread(info: Info, input: MarkMessageUnreadInput) -> Mark
     return MarkMessageUnreadPayload(
         message=message,
         thread=await info.context.reader.thread(message.thread_id),
-        unread_count=await inbox.unread_count(info.context.store, member, outcome.position),
+        unread_count=await counts.unread_count(info.context.store.database, member, outcome.position),
         position=outcome.position,
     )
 

@@ -27,6 +27,7 @@ def refusable(payload: type[P]) -> Callable[[Mutation[P]], Mutation[P]]:
             try:
                 return await mutation(info, input)
             except Refused as refusal:
+                info.context.refused = refusal.error.code
                 return payload(user_errors=[refusal.error])
             finally:
                 reader.is_open = access.may_read(reader.caller)

@@ -12,13 +12,15 @@ from strawberry.schema.config import StrawberryConfig
 from resolvers import campaigns, influencers, live, members, messages, queries, reading, tags
 from schema.types.asset import Asset, AssetDelivery
 from schema.types.campaign import Campaign, Participation
+from schema.types.change import InboxEvent, MessageAdded, NotificationAdded, ThreadEvent
 from schema.types.influencer import Influencer, Note
 from schema.types.member import Member, Partner, Workspace
 from schema.types.message import Message
+from schema.types.node import VIEWER
 from schema.types.notification import Notification
 from schema.types.scalars import DATE_TIME
 from schema.types.tag import Tag, Variable
-from schema.types.thread import Thread
+from schema.types.thread import Thread, UnreadCount
 
 
 def mutation(resolver: Callable[..., Any], description: str) -> Any:
@@ -26,6 +28,12 @@ def mutation(resolver: Callable[..., Any], description: str) -> Any:
     field = strawberry.mutation(resolver, description=description)
     field.arguments[0].description = "What to do."
     return field
+
+
+def subscription(resolver: Callable[..., Any], event: type, description: str, per_viewer: bool = False) -> Any:
+    """A subscription, whose resolver returns the feed of its events."""
+    metadata = VIEWER if per_viewer else {}
+    return strawberry.subscription(resolver, graphql_type=event, description=description, metadata=metadata)
 
 
 @strawberry.type(description="Reading. Everything in one answer is at least as new as `viewer.position`.")
@@ -55,6 +63,7 @@ class Query:
     tags = strawberry.field(tags.tags, description="The workspace's tags, in the order of their names.")
     tokens = strawberry.field(members.tokens, description="The workspace's tokens, without the secrets. For an ADMIN.")
     members = strawberry.field(members.members, description="The team, in the order they joined.")
+    rate_limit = strawberry.field(queries.rate_limit, description="What this request costs, and what is left.")
 
 
 @strawberry.type(description="Changing. What is refused is told in `userErrors`, and changes nothing.")
@@ -116,20 +125,26 @@ class Mutation:
     "without a hole or a repetition; RESYNC_REQUIRED where that cannot be kept."
 )
 class Subscription:
-    message_added = strawberry.subscription(
-        live.message_added, description="Every message that is added, or those of one thread or campaign."
+    message_added = subscription(
+        live.message_added, MessageAdded, "Every message that is added, or those of one thread or campaign."
     )
-    thread_changed = strawberry.subscription(
-        live.thread_changed, description="What happens in a thread: messages, the influencer, what is unread."
+    thread_changed = subscription(
+        live.thread_changed, ThreadEvent, "What happens in a thread: messages, the influencer, what is unread."
     )
-    inbox_changed = strawberry.subscription(
-        live.inbox_changed, description="Which threads come into a view of the inbox, change in it, or leave it."
+    inbox_changed = subscription(
+        live.inbox_changed,
+        InboxEvent,
+        "Which threads come into a view of the inbox, change in it, or leave it.",
+        per_viewer=True,
     )
-    unread_count = strawberry.subscription(
-        live.unread_count, description="The viewer's unread count: now, then after every change of it."
+    unread_count = subscription(
+        live.unread_count,
+        UnreadCount,
+        "The viewer's unread count: now, then after every change of it.",
+        per_viewer=True,
     )
-    notification_added = strawberry.subscription(
-        live.notification_added, description="Every notification that the viewer gets."
+    notification_added = subscription(
+        live.notification_added, NotificationAdded, "Every notification that the viewer gets.", per_viewer=True
     )
 
 

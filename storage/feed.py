@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from schema.types.errors import resync_required
@@ -27,26 +28,49 @@ class Batch:
         return format_position(self.epoch, change.position)
 
 
-async def follow(log: Log, workspace: str, since: str | None) -> AsyncIterator[Batch]:
-    """Every change of the workspace after `since` (from now on, without it), in order, in batches.
+async def begin(log: Log, workspace: str, since: str | None) -> Batch:
+    """An empty batch, behind which nothing after `since` is missed; nothing from now on, without it.
 
-    The first batch is empty: it says that from here on nothing is missed, so that a caller can read a first state.
-    Raises RESYNC_REQUIRED as soon as that cannot be kept: the position is too old, above the head, of another log, or
-    the reader has been slower than the log is kept for.
+    Raises RESYNC_REQUIRED for a position that is too old, above the head, or of another log.
     """
-    with log.head(workspace).followed():
-        head = await log.refresh(workspace)
-        epoch = head.epoch
-        cursor = head.known if since is None else await log.resume(workspace, since)
-        yield Batch(epoch, cursor, [])
+    head = await log.refresh(workspace)
+    epoch = head.epoch
+    cursor = head.known if since is None else await log.resume(workspace, since)
+    return Batch(epoch, cursor, [])
+
+
+async def next_batch(log: Log, workspace: str, behind: Batch) -> Batch:
+    """The changes behind a batch that are there already; an empty batch where there are none.
+
+    Raises RESYNC_REQUIRED where they are no longer kept, or the log was begun anew.
+    """
+    head = log.head(workspace)
+    if head.epoch != behind.epoch:
+        raise resync_required("the log was begun anew")
+    changes = head.after(behind.reached)
+    if changes is None:
+        changes = await log.changes(workspace, behind.reached, up_to=head.known)
+    return Batch(behind.epoch, changes[-1].position if changes else behind.reached, changes)
+
+
+async def batches(log: Log, workspace: str, behind: Batch) -> AsyncIterator[Batch]:
+    """Every change behind a batch, in order, for as long as it is asked. Raises RESYNC_REQUIRED, as above."""
+    head = log.head(workspace)
+    with head.followed():
         while True:
-            if head.epoch != epoch:
-                raise resync_required("the log was begun anew")
-            changes = head.after(cursor)
-            if changes is None:
-                changes = await log.changes(workspace, cursor, up_to=head.known)
-            if changes:
-                cursor = changes[-1].position
-                yield Batch(epoch, cursor, changes)
+            batch = await next_batch(log, workspace, behind)
+            if batch.changes:
+                yield batch
+                behind = batch
             else:
-                await head.news(cursor, epoch)
+                await head.news(behind.reached, behind.epoch)
+
+
+async def follow(log: Log, workspace: str, since: str | None) -> AsyncIterator[Batch]:
+    """Every change of the workspace after `since`, in batches, of which the first is empty: see `begin`."""
+    with log.head(workspace).followed():
+        behind = await begin(log, workspace, since)
+        yield behind
+        async with aclosing(batches(log, workspace, behind)) as following:  # type: ignore[type-var]
+            async for batch in following:
+                yield batch

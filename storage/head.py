@@ -25,6 +25,7 @@ class Head:
         self.lock = asyncio.Lock()  # held by a turn, and by all applying in this process
         self.epoch = ""
         self.known = -1  # everything up to here is applied
+        self.committed = -1  # the last position that is known to be in the log: applied soon, unless something is wrong
         self.verified = float("-inf")  # monotonic time at which nothing lay above `known`
         self.requests: list[Any] = []  # changes that wait for their turn, first come first served
         self.followers = 0
@@ -37,7 +38,7 @@ class Head:
 
     def restart(self, epoch: str, applied: int) -> None:
         """Begins anew, where the log is another one or what lies between has been pruned."""
-        self.epoch, self.known = epoch, applied
+        self.epoch, self.known, self.committed = epoch, applied, applied
         self._ring.clear()
         self._wake()
 

@@ -15,13 +15,12 @@ from schema.types.campaign import Participation
 from schema.types.errors import bad_input
 from schema.types.node import influencer_id_of, kind_of, thread_id_of
 from schema.types.paging import MOST, PageInfo, page_size
-from schema.types.thread import InboxConnection, InboxEdge, InboxFilter, Thread, UnreadCount
+from schema.types.thread import InboxConnection, InboxEdge, InboxFilter, Thread
 from storage.changes import Place, place_of
 from storage.cursors import Cursor, format_cursor, newest_first, parse_cursor
 from storage.documents import Document
 from storage.indexes import INBOX, INBOX_OF_FACET, UNREAD, UNREAD_OF_FACET, WORDS
 from storage.reader import StoreReader, participation_of
-from storage.store import Store
 from storage.words import LAST, terms_of
 
 UNREAD_SECTION, OTHERS_SECTION = 0, 1
@@ -224,9 +223,3 @@ async def inbox_row(reader: StoreReader, view: View, thread_id: str) -> InboxEdg
     section, rank = (UNREAD_SECTION, mark["rank"]) if mark and mark["shown"] else (OTHERS_SECTION, influencer["rank"])
     cursor = format_cursor(newest_first(rank), reader.position, section)
     return InboxEdge(cursor=cursor, node=thread, participations=participations.get(influencer["_id"], []))
-
-
-async def unread_count(store: Store, member: str, position: str) -> UnreadCount:
-    """How much a member has not read; `position` is one that was read before."""
-    threads, messages = await store.database.sums("marks", {"member": member, "shown": 1}, "count")
-    return UnreadCount(id=member, threads=threads, messages=messages, position=position)  # type: ignore[arg-type]

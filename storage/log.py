@@ -75,17 +75,32 @@ class Request:
             self.outcome.exception()  # nobody may be waiting for it any more
 
 
+@dataclass
+class Counters:
+    """What this process has done with logs since it began."""
+
+    entries: int = 0  # committed
+    changes: int = 0  # in them
+    conflicts: int = 0  # commits that another process was faster than: they were planned again
+    repairs: int = 0  # entries that were found committed and not applied, and were applied here
+
+
 class Log:
     """The logs of all workspaces, as this process knows them."""
 
-    def __init__(self, database: Database, announce: Callable[[str, int], Awaitable[None]]) -> None:
+    def __init__(self, database: Database, announce: Callable[[str, int], None]) -> None:
         self._database = database
         self._announce = announce
         self._heads: dict[str, Head] = {}
         self._turns: set[asyncio.Task[object]] = set()
+        self.counters = Counters()
 
     def head(self, workspace: str) -> Head:
         return self._heads.setdefault(workspace, Head(workspace))
+
+    def heads(self) -> list[Head]:
+        """The workspaces that this process has had to do with."""
+        return list(self._heads.values())
 
     def followed(self) -> list[Head]:
         """The workspaces that somebody in this process follows."""
@@ -170,7 +185,11 @@ class Log:
         entry = Entry(head.workspace, secrets.token_hex(8), turn.changes)
         started = time.monotonic()
         if not await self._commit(head, entry):
+            self.counters.conflicts += 1
             return False
+        self.counters.entries += 1
+        self.counters.changes += len(entry.changes)
+        head.committed = entry.last
         await self._finish(head, entry, started)
         return True
 
@@ -203,7 +222,7 @@ class Log:
             raise
         head.publish(entry.changes)
         head.verified = verified
-        await self._announce(head.workspace, entry.last)
+        self._announce(head.workspace, entry.last)
 
     async def _catch_up(self, head: Head) -> bool:
         """Applies every entry after the last one known; whether there were any. Called under the head's lock."""
@@ -220,8 +239,10 @@ class Log:
             for entry in entries:
                 if entry.first != head.known + 1:
                     raise RuntimeError(f"the log of {head.workspace} has a hole before {entry.first}")
+                head.committed = entry.last
                 if entry.last > state["applied"]:
                     await apply(self._database, entry)
+                    self.counters.repairs += 1
                 head.publish(entry.changes)
         head.verified = started
         return before != (head.epoch, head.known)
@@ -235,10 +256,14 @@ class Log:
                 await self._catch_up(head)
         return head
 
-    async def hinted(self, workspace: str, position: int) -> None:
-        """Another process says that its log reaches to `position`, which matters only where somebody follows it."""
+    def lags(self, workspace: str, position: float) -> bool:
+        """Whether somebody in this process follows the workspace, and it is not known up to `position`."""
         head = self._heads.get(workspace)
-        if head is not None and head.followers and head.known < position:
+        return head is not None and head.followers > 0 and head.known < position
+
+    async def hinted(self, workspace: str, position: float) -> None:
+        """Another process says that its log reaches to `position`, which matters only where somebody follows it."""
+        if self.lags(workspace, position):
             await self.refresh(workspace)
 
     async def state(self, workspace: str) -> Document:

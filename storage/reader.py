@@ -24,6 +24,7 @@ from schema.types.paging import Edge, page_info
 from schema.types.tag import Tag, Variable
 from schema.types.thread import MessageConnection, MessagePageArguments, Thread
 from storage import timeline
+from storage.changes import Change
 from storage.cursors import format_cursor
 from storage.documents import Document, from_document, from_milliseconds
 from storage.indexes import TIMELINE
@@ -43,6 +44,7 @@ class StoreReader:
         self.caller = caller
         self.position = position
         self.is_open = True  # False for what a change is told with to one who may not read
+        self.for_everyone = False  # True for what is told to all who ask the same: nothing of the caller's own is in it
         self._loaders: dict[str, DataLoader[str, Any]] = {}
 
     def _load(
@@ -78,7 +80,7 @@ class StoreReader:
 
     async def marks(self, threads: Iterable[str]) -> Marks:
         """The caller's read marks of these threads, where there are any."""
-        if self.caller.member is None:
+        if self.caller.member is None or self.for_everyone:
             return {}
         found = await self.store.database.get_many("marks", [mark_id(self.caller.member, each) for each in threads])
         return {mark["thread"]: mark for mark in found.values()}
@@ -147,6 +149,17 @@ class StoreReader:
         if found is None:
             raise not_found(id)
         return found
+
+    async def message_of(self, change: Change) -> Message:
+        """The message that a change added, as the change wrote it."""
+        assert change.message is not None and change.thread is not None
+        mark: Document | None = await self._load("mark", self._marks, change.thread)
+        written = {id: fields for collection, id, fields in change.writes if collection == "messages"}
+        document = {"_id": change.message, **written[change.message]}
+        return message_of(document, {change.thread: mark} if mark else {})
+
+    async def _marks(self, threads: list[str]) -> Marks:
+        return await self.marks(threads)
 
     async def _messages(self, ids: list[str]) -> dict[str, Message]:
         documents = await self.documents("messages", ids)

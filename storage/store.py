@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from storage import formats, indexes
+from storage.counts import Counts
 from storage.database import Database, connect
 from storage.log import Log
-from storage.wire import open_wire
+from storage.wire import Wire, open_wire
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,8 @@ class Store:
 
     database: Database
     log: Log
+    wire: Wire
+    counts: Counts
 
 
 @asynccontextmanager
@@ -34,13 +35,8 @@ async def open_store(
         await formats.upgrade(database)
         await indexes.create(database)
         log = Log(database, wire.tell)
-        ready = asyncio.Event()
-        listening = asyncio.create_task(wire.listen(log.hinted, ready))
-        await ready.wait()
-        try:
-            yield Store(database, log)
-        finally:
-            await log.finish()
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
+        async with wire.listening(log):
+            try:
+                yield Store(database, log, wire, Counts(database))
+            finally:
+                await log.finish()

@@ -76,12 +76,13 @@ class ApiProcess:
 
 @asynccontextmanager
 async def api_process(
-    uri: str, database: str, log: Path, port: int = 0, upkeep: float = 0.2
+    uri: str, database: str, log: Path, port: int = 0, upkeep: float = 0.2, wire: str = "memory://"
 ) -> AsyncIterator[ApiProcess]:
     """An API process on a database, ended with the context. `upkeep` is how often it looks for others' changes."""
     settings = environment(
         CONNECT_INBOX_BIND=f"127.0.0.1:{port}",
         CONNECT_INBOX_UPKEEP_INTERVAL=upkeep,
+        BROADCAST_URL=wire,
         MONGODB_URI=uri,
         MONGODB_DATABASE=database,
         MAKELEVEL=1,  # it ends with us, however we end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -151,6 +151,13 @@ class Subscription:
         assert message["type"] == "error" and message["id"] == self.id, message
         errors: list[Json] = message["payload"]
         return errors
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits until something is so."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.client import Json
 
 NPM = Path(__file__).with_name("npm")
 DEADLINE = 20.0  # seconds
 MESSAGES = "subscription($since: String) { messageAdded(since: $since) { position message { id text } } }"
+
+
+def needs_node() -> None:
+    """Without it there is nothing to test with, which only a developer's machine may be excused for."""
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{' and '.join(missing)} cannot be found")
+    assert (NPM / "node_modules" / "graphql-ws").is_dir(), "`make test` installs the clients"
+
+
+async def output_of(script: str, *arguments: str) -> list[str]:
+    """The lines that one of the scripts prints."""
+    process = await asyncio.create_subprocess_exec("node", str(NPM / script), *arguments, stdout=PIPE)
+    async with asyncio.timeout(DEADLINE):
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode().splitlines()
 
 
 class Client:

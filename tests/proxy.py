@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -17,6 +17,8 @@ class Proxy:
         self.url = parts._replace(netloc=f"127.0.0.1:{port}").geturl()
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         self._open: set[StreamWriter] = set()
+        self._is_silent = False
+        self._silences = 0  # that are over
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
@@ -25,8 +27,13 @@ class Proxy:
             writer.transport.abort()
             return
         self._open |= {writer, there_writer}
+        before = self._silences
+
+        def passes() -> bool:
+            return not self._is_silent and self._silences == before
+
         try:
-            await asyncio.gather(pass_on(reader, there_writer), pass_on(there_reader, writer))
+            await asyncio.gather(pass_on(reader, there_writer, passes), pass_on(there_reader, writer, passes))
         finally:
             self._open -= {writer, there_writer}
             abort([writer, there_writer])
@@ -36,12 +43,22 @@ class Proxy:
         assert self._open, "nobody is connected"
         abort(self._open)
 
+    def begin_silence(self) -> None:
+        """Nothing passes any more, and nobody is told."""
+        self._is_silent = True
 
-async def pass_on(reader: StreamReader, writer: StreamWriter) -> None:
+    def end_silence(self) -> None:
+        """New connections work. Those from before stay open, and silent for ever."""
+        self._is_silent = False
+        self._silences += 1
+
+
+async def pass_on(reader: StreamReader, writer: StreamWriter, passes: Callable[[], bool]) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+            if passes():
+                writer.write(data)
+                await writer.drain()
         writer.write_eof()
 
 

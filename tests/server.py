@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import httpx2
 import uvicorn
 
-from connect_inbox.app import PATH, create_app
+from connect_inbox.app import PATH
+from connect_inbox.server import uvicorn_config
 from connect_inbox.settings import Settings
 from storage.store import Store
 from tests.client import DEADLINE, Server
@@ -19,10 +20,8 @@ from tests.client import DEADLINE, Server
 @asynccontextmanager
 async def running(store: Store, settings: Settings) -> AsyncIterator[Server]:
     """The app, listening on a free port."""
-    config = uvicorn.Config(
-        create_app(settings, store), port=0, log_config=None, ws="websockets-sansio", ws_ping_interval=None,
-        ws_max_size=settings.max_frame_size, timeout_graceful_shutdown=5,
-    )  # fmt: skip
+    config = uvicorn_config(settings, store)
+    config.port = 0
     server = uvicorn.Server(config)
     with contextlib.suppress(asyncio.CancelledError):
         serving = asyncio.create_task(server.serve())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +21,7 @@ from storage.tokens import create_token, hash_of
 from tests.api_process import api_process
 from tests.client import Api, Json, Server
 from tests.commands import environment, started
-from tests.npm_client import DEADLINE, NPM, Client, subscribed
+from tests.npm_client import DEADLINE, Client, needs_node, subscribed
 from tests.proxy import proxy_to
 from tests.server import running
 from tests.team import Team, create_team
@@ -35,11 +33,7 @@ pytestmark = pytest.mark.xdist_group("npm")  # which share a demo
 
 @pytest.fixture(scope="module", autouse=True)
 def node() -> None:
-    """Without them there is nothing to test with, which only a developer's machine may be excused for."""
-    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{' and '.join(missing)} cannot be found")
-    assert (NPM / "node_modules" / "graphql-ws").is_dir(), "`make test` installs the clients"
+    needs_node()
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,9 @@ class Writer:
         """Messages that are written side by side, as events of them must be: in the order of the log."""
         made = await asyncio.gather(*(self._write(f"{text} {number}") for number in range(count)))
         return sorted(made, key=lambda each: int(each["position"].rpartition(".")[2]))
+
+    async def write_in_turn(self, count: int) -> list[Json]:
+        return [(await self.write(1))[0] for _ in range(count)]
 
     async def _write(self, text: str) -> Json:
         made = await self.api.mutate("sendMessage", "position message { id text }", threadId=self.thread, text=text)
@@ -113,7 +110,7 @@ async def test_nothing_is_lost_or_doubled_by_cuts_amid_messages(
     async with proxy_to(demo["url"]) as proxy:
         since, values = await writer.position(), []
         async with subscribed(transport, proxy.url, [demo["secondMemberToken"]], since) as client:
-            writing = asyncio.create_task(writer.write(100))
+            writing = asyncio.create_task(writer.write_in_turn(100))
             for _ in range(4):
                 values += await client.values(5)
                 proxy.cut()

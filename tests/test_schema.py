@@ -174,7 +174,7 @@ def test_there_are_no_unions_and_the_codes_are_the_contracts() -> None:
     assert not [name for name, type in TYPES.items() if isinstance(type, GraphQLUnionType)]
     assert {code.value for code in ErrorCode} == {
         "UNAUTHENTICATED", "FORBIDDEN", "NOT_FOUND", "BAD_USER_INPUT", "CONFLICT", "RATE_LIMITED", "RESYNC_REQUIRED",
-        "TOO_COMPLEX", "INTERNAL",
+        "TOO_COMPLEX", "TIMED_OUT", "INTERNAL",
     }  # fmt: skip
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import Any
 
 from graphql import FieldNode, GraphQLError
 
+from connect_inbox.logs import current_request
 from schema.types.errors import ApiError, ErrorCode, Refused
 
 logger = logging.getLogger("connect_inbox.graphql")
@@ -26,7 +26,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
     if error.path:
         shown["path"] = error.path
     if isinstance(innermost, ApiError):
-        return {**shown, "extensions": {"code": innermost.code.value}}
+        return {**shown, "extensions": extensions_of(innermost)}
     if isinstance(innermost, Refused) or error.path is None or is_of_an_argument(innermost):
         return {**shown, "extensions": {"code": ErrorCode.BAD_USER_INPUT.value}}
     return {**shown, **fault(innermost)}
@@ -45,10 +45,17 @@ def cut(message: str) -> str:
     return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
 
 
+def extensions_of(error: ApiError) -> dict[str, Any]:
+    return {"code": error.code.value, **error.extensions}
+
+
 def fault(error: BaseException) -> dict[str, Any]:
-    """A fault of ours: the client gets an id, by which the log tells what it was."""
-    id = secrets.token_hex(8)
-    logger.error("fault %s", id, exc_info=error)
+    """A fault of ours: the client gets the request's id, by which the log tells what it was."""
+    id = current_request()
+    if isinstance(error, GraphQLError):  # as text it holds the document, and behind the colon a value
+        logger.error("fault %s: %s", id, cut(error.message.partition(":")[0]))
+    else:
+        logger.error("fault %s", id, exc_info=error)
     extensions = {"code": ErrorCode.INTERNAL.value, "requestId": id}
     return {"message": f"something went wrong here; it is in the log as {id}", "extensions": extensions}
 
@@ -56,7 +63,7 @@ def fault(error: BaseException) -> dict[str, Any]:
 def coded(error: Exception) -> dict[str, Any]:
     """An error outside of any field."""
     if isinstance(error, ApiError):
-        return {"message": error.message, "extensions": {"code": error.code.value}}
+        return {"message": error.message, "extensions": extensions_of(error)}
     if isinstance(error, Refused):
         return {"message": error.error.message, "extensions": {"code": ErrorCode.BAD_USER_INPUT.value}}
     if isinstance(error, GraphQLError):

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,11 +14,14 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response, StreamingResponse
 
-from connect_inbox.auth import Gate, TokenRefused, bearer
+from connect_inbox.auth import Gate, Pass, TokenRefused, bearer
 from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.errors import coded
-from connect_inbox.graphql.operation import Invalid, Operation, Result, encode
+from connect_inbox.graphql.groups import Groups, Subscriber
+from connect_inbox.graphql.intake import Intake
+from connect_inbox.graphql.operation import Invalid, Result, encode
 from connect_inbox.graphql.origins import is_allowed
+from connect_inbox.rates import RateLimited
 from resolvers.context import Context
 from schema.types.context import Caller
 from schema.types.errors import ApiError, bad_input
@@ -30,28 +32,33 @@ JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
 EVENTS = "text/event-stream"
 HEARTBEAT = 12.0  # seconds of silence after which a comment tells proxies that the stream is alive
-BROKEN_OFF: Result = {}  # ends a stream without saying that it is complete, so that its client comes back
-
-
-class Stopping(Exception):
-    """The server is about to end."""
+COMPLETE = b"event: complete\ndata:\n\n"
+MOST_WAITING = 16  # events that wait for a client to read them
 
 
 class Endpoint:
     """What answers a POST to /graphql."""
 
-    def __init__(self, store: Store, gate: Gate, origins: tuple[str, ...], max_body_size: int) -> None:
+    def __init__(
+        self, store: Store, gate: Gate, groups: Groups, intake: Intake, origins: tuple[str, ...], max_body_size: int
+    ) -> None:
         self._store = store
         self._gate = gate
+        self._groups = groups
+        self._intake = intake
         self._origins = origins
         self._max_body_size = max_body_size
-        self._streams: set[asyncio.Future[None]] = set()
+        self._streams: set[Stream] = set()
+
+    @property
+    def streams(self) -> int:
+        """How many event streams are open."""
+        return len(self._streams)
 
     def stop(self) -> None:
         """Breaks off all event streams: the server is about to end, and would wait for them."""
-        for ended in self._streams:
-            if not ended.done():
-                ended.set_exception(Stopping())
+        for stream in self._streams:
+            stream.break_off()
 
     async def __call__(self, request: HTTPRequest) -> Response:
         media = media_of(request.headers.get("accept"))
@@ -65,6 +72,8 @@ class Endpoint:
             return await self._answer(request, media)
         except TokenRefused as refused:
             return answer(401, media, refused)
+        except RateLimited as limited:
+            return answer(429, media, limited)
         except ApiError as error:
             return answer(400, media, error)
         except HTTPException as error:
@@ -75,97 +84,136 @@ class Endpoint:
             return answer(500, media, error)
 
     async def _answer(self, request: HTTPRequest, media: str) -> Response:
-        id, caller = await self._gate.admit(bearer(request.headers.get("authorization")))
+        address = self._intake.address_of(request)
+        self._intake.admit(address)
+        admitted = await self._gate.admit(bearer(request.headers.get("authorization")))
         asked = operations.request_of(operations.decode(await body_of(request, self._max_body_size)))
         if media == EVENTS:
-            return self._stream(asked, id, caller)
-        return await self._respond(asked, caller, media)
+            return self._stream(asked, admitted, address)
+        return await self._respond(asked, admitted.caller, address, media)
 
-    async def _respond(self, asked: operations.Request, caller: Caller, media: str) -> Response:
+    async def _respond(self, asked: operations.Request, caller: Caller, address: str, media: str) -> Response:
         try:
-            operation = operations.prepare(asked)
+            operation, limit = self._intake.prepare(asked, caller, address)
             if operation.kind is OperationType.SUBSCRIPTION:
                 raise Invalid([coded(bad_input(f"a subscription needs the media type {EVENTS}, or a WebSocket"))])
         except Invalid as invalid:
             return respond(200 if media == JSON else 400, media, {"errors": invalid.errors})
-        context = Context(self._store, await read_for(self._store, caller))
-        result = await operations.run(operation, context)
+        context = Context(self._store, await read_for(self._store, caller), limit)
+        result = await self._intake.run(operation, context)
         if result["data"] is None and all("path" not in error for error in result.get("errors", [])):
             del result["data"]
             return respond(200 if media == JSON else 400, media, result)
         return respond(200, media, result)
 
-    def _stream(self, asked: operations.Request, id: str, caller: Caller) -> Response:
+    def _stream(self, asked: operations.Request, admitted: Pass, address: str) -> Response:
+        self._intake.rates.check_address_streams(address)
+        self._intake.rates.check_token_streams(admitted.caller.token)
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return StreamingResponse(self._events(asked, id, caller), media_type=EVENTS, headers=headers)
+        return StreamingResponse(self._events(asked, admitted, address), media_type=EVENTS, headers=headers)
 
-    async def _events(self, asked: operations.Request, id: str, caller: Caller) -> AsyncIterator[bytes]:
+    async def _events(self, asked: operations.Request, admitted: Pass, address: str) -> AsyncIterator[bytes]:
         """The stream's bytes: an event for each result, comments in between, and one that says that it is complete."""
-        results: asyncio.Queue[Result | None] = asyncio.Queue(maxsize=1)
-        producing = asyncio.create_task(self._produce(asked, id, caller, results))
+        stream = Stream(self._gate, admitted)
+        self._streams.add(stream)
+        rates = self._intake.rates
+        with (
+            rates.hold_address(address),
+            rates.hold_token(admitted.caller.token),
+            self._gate.hold(admitted, stream.end),
+        ):
+            beginning = asyncio.create_task(self._begin(asked, stream, address))
+            try:
+                yield b":\n\n"
+                async for piece in stream.pieces():
+                    yield piece
+            finally:
+                self._streams.discard(stream)
+                beginning.cancel()
+                stream.drop()  # without waiting for anything: where the client has gone, this is being cancelled
+
+    async def _begin(self, asked: operations.Request, stream: Stream, address: str) -> None:
         try:
-            yield b":\n\n"
-            while True:
-                try:
-                    result = await asyncio.wait_for(results.get(), HEARTBEAT)
-                except TimeoutError:
-                    yield b":\n\n"
-                    continue
-                if result is BROKEN_OFF:
-                    return
-                if result is None:
-                    break
-                yield b"event: next\ndata: " + encode(result) + b"\n\n"
-            yield b"event: complete\ndata:\n\n"
-        finally:
-            producing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await producing
-
-    async def _produce(
-        self, asked: operations.Request, id: str, caller: Caller, results: asyncio.Queue[Result | None]
-    ) -> None:
-        """Fills the queue with results. It holds one, so a client is never ahead of what it reads."""
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._streams.add(ended)
-
-        def end(refused: TokenRefused) -> None:
-            if not ended.done():
-                ended.set_exception(refused)
-
-        try:
-            with self._gate.hold(id, caller, end):
-                telling = asyncio.create_task(self._tell(asked, id, caller, results))
-                try:
-                    await asyncio.wait({telling, ended}, return_when=asyncio.FIRST_COMPLETED)
-                    if ended.done():
-                        ended.result()
-                    await telling
-                finally:
-                    telling.cancel()
-                    with contextlib.suppress(BaseException):
-                        await telling
-        except Stopping:
-            return await results.put(BROKEN_OFF)
-        except Invalid as invalid:
-            await results.put({"errors": invalid.errors})
+            operation, limit = self._intake.prepare(asked, stream.caller, address)
+            if operation.kind is OperationType.SUBSCRIPTION:
+                await self._groups.subscribe(operation, stream)
+                return
+            context = Context(self._store, await read_for(self._store, stream.caller), limit)
+            await stream.send(encode(await self._intake.run(operation, context)))
+            await stream.put(COMPLETE, None)
         except Exception as error:
-            await results.put({"errors": [coded(error)]})
-        finally:
-            self._streams.discard(ended)
-        await results.put(None)
+            await stream.fail(error)
 
-    async def _tell(
-        self, asked: operations.Request, id: str, caller: Caller, results: asyncio.Queue[Result | None]
-    ) -> None:
-        operation: Operation = operations.prepare(asked)
-        context = Context(self._store, await read_for(self._store, caller))
-        if operation.kind is not OperationType.SUBSCRIPTION:
-            await results.put(await operations.run(operation, context))
-            return
-        async for result in operations.follow(operation, context):
-            await self._gate.still_good(id)
-            await results.put(result)
+
+class Stream(Subscriber):
+    """One event stream. What waits for its client is bounded: then it is a subscriber that walks by itself."""
+
+    def __init__(self, gate: Gate, admitted: Pass) -> None:
+        super().__init__(admitted.caller)
+        self._gate = gate
+        self._id = admitted.id
+        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What is to be written, as it comes; comments in silence."""
+        while True:
+            try:
+                piece = await asyncio.wait_for(self._waiting.get(), HEARTBEAT)
+            except TimeoutError:
+                piece = b":\n\n"
+            if piece is None:
+                return
+            yield piece
+
+    @property
+    def is_admitted(self) -> bool:
+        return self._gate.knows_good(self._id)
+
+    async def readmit(self) -> None:
+        await self._gate.still_good(self._id)
+
+    def offer(self, payloads: list[bytes]) -> int:
+        room = MOST_WAITING - self._waiting.qsize()
+        for payload in payloads[:room]:
+            self._waiting.put_nowait(event_of(payload))
+        return min(room, len(payloads))
+
+    async def send(self, payload: bytes) -> None:
+        await self._waiting.put(event_of(payload))
+
+    async def put(self, *pieces: bytes | None) -> None:
+        for piece in pieces:
+            await self._waiting.put(piece)
+
+    async def fail(self, error: Exception) -> None:
+        await self.put(event_of(encode({"errors": errors_of(error)})), COMPLETE, None)
+
+    def end(self, refused: TokenRefused) -> None:
+        """Ends with this error at once: what waits is what a client that comes back is told again."""
+        self.drop()
+        for piece in (event_of(encode({"errors": errors_of(refused)})), COMPLETE, None):
+            self._waiting.put_nowait(piece)
+
+    def break_off(self) -> None:
+        """Ends without saying that it is complete, so that the client comes back."""
+        self.drop()
+        self._waiting.put_nowait(None)
+
+    def drop(self) -> None:
+        """Ends it, with nothing more for its client."""
+        self.leave()
+        if self.walking is not None:
+            self.walking.cancel()
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+
+
+def event_of(payload: bytes) -> bytes:
+    return b"event: next\ndata: " + payload + b"\n\n"
+
+
+def errors_of(error: Exception) -> list[Result]:
+    return error.errors if isinstance(error, Invalid) else [coded(error)]
 
 
 def media_of(accept: str | None) -> str | None:
@@ -188,9 +236,11 @@ async def body_of(request: HTTPRequest, most: int) -> bytes:
 
 
 def answer(status: int, media: str, error: Exception) -> Response:
-    return respond(status, JSON if media == EVENTS else media, {"errors": [coded(error)]})
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    if isinstance(error, RateLimited):
+        headers["retry-after"] = str(error.retry_after)
+    return respond(status, JSON if media == EVENTS else media, {"errors": [coded(error)]}, headers)
 
 
-def respond(status: int, media: str, result: dict[str, Any]) -> Response:
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+def respond(status: int, media: str, result: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     return Response(encode(result), status, headers, f"{media}; charset=utf-8")

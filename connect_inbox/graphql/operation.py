@@ -1,33 +1,23 @@
-"""One operation: read from what a client sent, parsed, validated, executed."""
+"""One operation: read from what a client sent, and executed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import lru_cache
+from inspect import isawaitable
 from typing import Any, cast
 
 import orjson
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    GraphQLError,
-    OperationType,
-    execute,
-    get_operation_ast,
-    parse,
-    specified_rules,
-    subscribe,
-)
-from strawberry.schema.schema import validate_document
+from graphql import DocumentNode, ExecutionResult, OperationType, execute
+from graphql.execution import Executor, create_source_event_stream
 
-from connect_inbox.graphql.errors import coded, formatted
+from connect_inbox.graphql import executor as executors
+from connect_inbox.graphql.errors import formatted
+from connect_inbox.graphql.sharing import Sharing
 from resolvers.context import Context
+from resolvers.feed import Feed
 from schema.root import schema
+from schema.types.context import Caller
 from schema.types.errors import bad_input
-
-MOST_TOKENS = 10_000
-KEPT_DOCUMENTS = 500
 
 Result = dict[str, Any]
 SCHEMA = schema._schema
@@ -44,11 +34,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Operation:
-    """A valid operation of a document."""
+    """A valid operation of a document, and what it costs."""
 
     document: DocumentNode
     kind: OperationType
     request: Request
+    sharing: Sharing
+    cost: int = 0
+    hide_suggestions: bool = False
+
+    def group_key(self, caller: Caller) -> bytes:
+        """The same for all subscriptions whose events are the same."""
+        request = self.request
+        return self.sharing.key(caller, request.query, request.operation_name, request.variables)
 
 
 class Invalid(Exception):
@@ -75,34 +73,6 @@ def request_of(body: object) -> Request:
     return Request(query, variables or {}, name)
 
 
-def prepare(request: Request) -> Operation:
-    """Parses and validates. Raises Invalid."""
-    parsed = _document(request.query)
-    if isinstance(parsed, list):
-        raise Invalid(parsed)
-    operation = get_operation_ast(parsed, request.operation_name)
-    if operation is None:
-        if request.operation_name is None:
-            message = "the document has several operations or none; operationName must name one"
-        else:
-            message = f"the document has no operation {request.operation_name[:60]!r}"
-        raise Invalid([coded(bad_input(message))])
-    return Operation(parsed, operation.operation, request)
-
-
-@lru_cache(KEPT_DOCUMENTS)
-def _document(query: str) -> DocumentNode | list[Result]:
-    """A valid document, or what is wrong with it."""
-    try:
-        document = parse(query, max_tokens=MOST_TOKENS)
-    except GraphQLError as error:
-        return [formatted(error)]
-    except RecursionError:
-        return [coded(bad_input("the document is nested too deeply"))]
-    errors = validate_document(SCHEMA, document, tuple(specified_rules))
-    return [formatted(error) for error in errors] or document
-
-
 async def run(operation: Operation, context: Context) -> Result:
     """Executes a query or mutation."""
     result = execute(SCHEMA, operation.document, **_arguments(operation, context))
@@ -111,19 +81,33 @@ async def run(operation: Operation, context: Context) -> Result:
     return result_of(result)
 
 
-async def follow(operation: Operation, context: Context) -> AsyncIterator[Result]:
-    """Executes a subscription: a result for each event. Raises what its beginning or its source raises."""
-    stream = subscribe(SCHEMA, operation.document, **_arguments(operation, context))
-    if not isinstance(stream, ExecutionResult) and not hasattr(stream, "__aiter__"):
-        stream = await cast(Any, stream)
-    if isinstance(stream, ExecutionResult):
-        raise Invalid([formatted(error) for error in stream.errors or []])
-    source = cast(Any, stream)
-    try:
-        async for result in source:
-            yield result_of(result)
-    finally:
-        await source.aclose()
+async def feed_of(operation: Operation, context: Context) -> Feed:
+    """What a subscription's resolver returns: its source, before any event. Raises what the resolver refuses."""
+    request = operation.request
+    executor = Executor.build(
+        SCHEMA,
+        operation.document,
+        context_value=context,
+        raw_variable_values=request.variables,
+        operation_name=request.operation_name,
+        hide_suggestions=operation.hide_suggestions,
+    )
+    if isinstance(executor, list):
+        raise Invalid([formatted(error) for error in executor])
+    source = create_source_event_stream(executor)
+    if isawaitable(source):
+        source = await source
+    if isinstance(source, ExecutionResult):
+        raise Invalid([formatted(error) for error in source.errors or []])
+    return cast(Feed, source)
+
+
+async def run_event(operation: Operation, context: Context, event: object) -> bytes:
+    """Executes a subscription's selection on one of its events; the result, encoded."""
+    result = execute(SCHEMA, operation.document, event, **_arguments(operation, context))
+    if not isinstance(result, ExecutionResult):
+        result = await cast(Any, result)
+    return encode(result_of(result))
 
 
 def _arguments(operation: Operation, context: Context) -> dict[str, Any]:
@@ -131,7 +115,8 @@ def _arguments(operation: Operation, context: Context) -> dict[str, Any]:
         "context_value": context,
         "variable_values": operation.request.variables,
         "operation_name": operation.request.operation_name,
-        "executor_class": schema.execution_context_class,
+        "executor_class": executors.chosen(),
+        "hide_suggestions": operation.hide_suggestions,
     }
 
 

@@ -1,8 +1,9 @@
 """GraphQL over WebSocket: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md (graphql-transport-ws).
 
     opened    waits for connection_init, which carries the token; nothing else is allowed
-    ready     operations are started by `subscribe`, each in a task of its own, and ended by `complete` from either side
-    closed    every task is ended
+    ready     operations are started by `subscribe`, and ended by `complete` from either side; a query or mutation runs
+              in a task of its own, a subscription joins its group
+    closed    every operation is ended
 
 An operation's error is told for its id and leaves the socket as it is; only what breaks the protocol closes it.
 """
@@ -10,20 +11,25 @@ An operation's error is told for its id and leaves the socket as it is; only wha
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
 from enum import IntEnum
 from typing import Any
 
+import orjson
 from graphql import OperationType
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from connect_inbox.auth import Gate, TokenRefused, bearer
+from connect_inbox.auth import Gate, Pass, TokenRefused, bearer
 from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.errors import coded
-from connect_inbox.graphql.operation import Invalid
+from connect_inbox.graphql.groups import Groups, Subscriber
+from connect_inbox.graphql.intake import Intake
+from connect_inbox.graphql.operation import Invalid, Operation
 from connect_inbox.graphql.origins import is_allowed
+from connect_inbox.logs import begin_request, given_id
+from connect_inbox.protocols import EXTENSION, SocketProtocol, text_frame
+from connect_inbox.rates import RateLimited
 from resolvers.context import Context
 from schema.types.context import Caller
 from schema.types.errors import ApiError
@@ -33,8 +39,9 @@ from storage.store import Store
 logger = logging.getLogger("connect_inbox.websocket")
 
 PROTOCOL = "graphql-transport-ws"
+RESTART = 1012  # uvicorn closes with it when the server ends
+BY_CLIENT = "client"
 REASON = 120  # bytes: a close frame has room for 123 (RFC 6455, section 5.5)
-SEND_TIMEOUT = 10.0  # seconds for a client to take a message
 
 
 class Close(IntEnum):
@@ -58,94 +65,96 @@ class Closing(Exception):
         self.code, self.reason = code, reason
 
 
+class Gone(Exception):
+    """The client is no longer there."""
+
+
 class Connection:
     """One socket, from its opening to its end."""
 
-    def __init__(self, socket: WebSocket, store: Store, gate: Gate, init_timeout: float) -> None:
+    def __init__(self, socket: WebSocket, sockets: Sockets) -> None:
+        self.gate = sockets.gate
         self._socket = socket
-        self._store = store
-        self._gate = gate
-        self._init_timeout = init_timeout
-        self._operations: dict[str, asyncio.Task[None]] = {}
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sockets = sockets
+        self._intake = sockets.intake
+        self._address = sockets.intake.address_of(socket)
+        self._wire: SocketProtocol = socket.scope["extensions"][EXTENSION]
+        self._operations: dict[str, asyncio.Task[None] | SocketSubscriber] = {}
 
     async def serve(self) -> None:
         """Runs the socket to its end, whoever ends it."""
         try:
             await self._serve()
         except Closing as closing:
-            await self._close(closing.code, closing.reason)
-        except WebSocketDisconnect:
-            pass
+            self.close(closing)
+            self._sockets.note_end(closing.code)
+        except RateLimited as limited:
+            self.close(Closing(Close.TRY_AGAIN_LATER, limited.message))
+            self._sockets.note_end(Close.TRY_AGAIN_LATER)
+        except WebSocketDisconnect as gone:
+            self._sockets.note_end(gone.code)
+            self._sockets.cut_off += gone.code == Close.TRY_AGAIN_LATER
         except Exception:
             logger.exception("a socket failed")
-            await self._close(Close.TRY_AGAIN_LATER, "something went wrong here")
+            self.close(Closing(Close.TRY_AGAIN_LATER, "something went wrong here"))
+            self._sockets.note_end(Close.TRY_AGAIN_LATER)
         finally:
-            for task in self._operations.values():
-                task.cancel()
-            await asyncio.gather(*self._operations.values(), return_exceptions=True)
+            for name in list(self._operations):
+                await self._stop(name)
 
     async def _serve(self) -> None:
         if PROTOCOL not in self._socket.scope["subprotocols"]:
             await self._socket.accept()
             raise Closing(Close.WRONG_PROTOCOL, f"the subprotocol is {PROTOCOL}")
         await self._socket.accept(PROTOCOL)
+        rates = self._intake.rates
+        rates.check_address_streams(self._address)
+        with rates.hold_address(self._address):
+            admitted = await self._let_in()
+            rates.check_token_streams(admitted.caller.token)
+            with rates.hold_token(admitted.caller.token), self.gate.hold(admitted, self.refuse):
+                await self.send({"type": "connection_ack"})
+                await self._listen(admitted)
+
+    async def _let_in(self) -> Pass:
         try:
-            async with asyncio.timeout(self._init_timeout):
-                id, caller = await self._initialise()
+            async with asyncio.timeout(self._sockets.init_timeout):
+                return await self._initialise()
         except TimeoutError:
             raise Closing(Close.INIT_TIMEOUT, "connection_init did not come in time") from None
-        with self._gate.hold(id, caller, self._end):
-            await self._send({"type": "connection_ack"})
-            await self._until_ended(self._listen(id))
 
-    async def _initialise(self) -> tuple[str, Caller]:
+    async def _initialise(self) -> Pass:
         """Waits for connection_init, and lets in who it speaks for."""
         while True:
             message = await self._receive()
             if message["type"] == "ping":
-                await self._send({"type": "pong"})
+                await self.send({"type": "pong"})
             elif message["type"] == "connection_init":
+                self._intake.admit(self._address)
                 payload = message.get("payload") or {}
                 try:
-                    return await self._gate.admit(bearer(payload.get("Authorization", payload.get("authorization"))))
+                    return await self.gate.admit(bearer(payload.get("Authorization", payload.get("authorization"))))
                 except TokenRefused as refused:
                     raise closing_for(refused) from None
             elif message["type"] != "pong":
                 raise Closing(Close.UNAUTHORIZED, "connection_init comes first")
 
-    def _end(self, refused: TokenRefused) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(closing_for(refused))
-
-    async def _until_ended(self, listening: Awaitable[None]) -> None:
-        """Listens until the client goes, breaks the protocol, or its token is no longer good."""
-        task = asyncio.ensure_future(listening)
-        try:
-            await asyncio.wait({task, self._ended}, return_when=asyncio.FIRST_COMPLETED)
-            if self._ended.done():
-                self._ended.result()
-            await task
-        finally:
-            task.cancel()
-            with contextlib.suppress(BaseException):
-                await task
-
-    async def _listen(self, id: str) -> None:
-        handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
-            "ping": self._handle_ping,
-            "pong": self._handle_pong,
-            "complete": self._handle_complete,
-            "connection_init": self._handle_second_init,
-        }
+    async def _listen(self, admitted: Pass) -> None:
         while True:
             message = await self._receive()
-            if message["type"] == "subscribe":
-                self._handle_subscribe(message, id)
-            elif message["type"] in handlers:
-                await handlers[message["type"]](message)
-            else:
-                raise Closing(Close.BAD_MESSAGE, f"{message['type'][:60]!r} is not a message of the client's")
+            match message["type"]:
+                case "subscribe":
+                    await self._handle_subscribe(message, admitted.id)
+                case "complete":
+                    await self._stop(operation_id(message))
+                case "ping":
+                    await self.send({"type": "pong"})
+                case "pong":
+                    pass
+                case "connection_init":
+                    raise Closing(Close.TOO_MANY_INITS, "Too many initialisation requests")
+                case other:
+                    raise Closing(Close.BAD_MESSAGE, f"{other[:60]!r} is not a message of the client's")
 
     async def _receive(self) -> dict[str, Any]:
         """The next message. Raises Closing for what is none."""
@@ -164,81 +173,121 @@ class Connection:
             raise Closing(Close.BAD_MESSAGE, "a payload is an object")
         return message
 
-    async def _handle_ping(self, message: dict[str, Any]) -> None:
-        await self._send({"type": "pong"})
+    @property
+    def running(self) -> list[asyncio.Task[None]]:
+        """What is being answered now."""
+        return [each for each in self._operations.values() if isinstance(each, asyncio.Task)]
 
-    async def _handle_pong(self, message: dict[str, Any]) -> None:
-        pass
+    async def _stop(self, name: str) -> None:
+        """Ends an operation, if it is still there; afterwards nothing more comes from it."""
+        running = self._operations.pop(name, None)
+        if isinstance(running, SocketSubscriber):
+            await running.stop()
+        elif running is not None:
+            running.cancel()
+            await asyncio.wait([running])
 
-    async def _handle_second_init(self, message: dict[str, Any]) -> None:
-        raise Closing(Close.TOO_MANY_INITS, "Too many initialisation requests")
-
-    async def _handle_complete(self, message: dict[str, Any]) -> None:
-        task = self._operations.pop(operation_id(message), None)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    def _handle_subscribe(self, message: dict[str, Any], id: str) -> None:
+    async def _handle_subscribe(self, message: dict[str, Any], id: str) -> None:
         name = operation_id(message)
         if name in self._operations:
             raise Closing(Close.DUPLICATE_ID, f"Subscriber for {name[:60]} already exists")
-        running = asyncio.create_task(self._operate(name, message.get("payload"), id))
-        self._operations[name] = running
+        try:
+            self._intake.another_operation(len(self._operations))
+        except RateLimited as limited:
+            return await self.fail(name, limited, told=False)
+        self._operations[name] = asyncio.create_task(self._operate(name, message.get("payload"), id))
 
     async def _operate(self, name: str, payload: object, id: str) -> None:
-        """Runs one operation to its end, for whom the token speaks for when it begins."""
-        told = False
+        """Runs one operation, for whom the token speaks for when it begins."""
+        begin_request()
         try:
-            caller = await self._gate.still_good(id)
-            operation = operations.prepare(operations.request_of(payload))
-            context = Context(self._store, await read_for(self._store, caller))
-            if operation.kind is not OperationType.SUBSCRIPTION:
-                await self._send_next(name, await operations.run(operation, context))
-            else:
-                async for result in operations.follow(operation, context):
-                    await self._gate.still_good(id)
-                    await self._send_next(name, result)
-                    told = True
-            await self._finish(name, {"id": name, "type": "complete"})
-        except TokenRefused as refused:
-            self._end(refused)
-        except Closing as closing:
-            if not self._ended.done():
-                self._ended.set_exception(closing)
+            caller = await self.gate.still_good(id)
+            operation, limit = self._intake.prepare(operations.request_of(payload), caller, self._address)
+            if operation.kind is OperationType.SUBSCRIPTION:
+                self._operations[name] = await self._subscribe(name, operation, id, caller)
+                return
+            context = Context(self._sockets.store, await read_for(self._sockets.store, caller), limit)
+            result = await self._intake.run(operation, context)
+            await self.send({"id": name, "type": "next", "payload": result})
+            await self.finish({"id": name, "type": "complete"})
         except Exception as error:
-            errors = error.errors if isinstance(error, Invalid) else [coded(error)]
-            if told:
-                await self._send_next(name, {"errors": errors, "data": None})
-                await self._finish(name, {"id": name, "type": "complete"})
-            else:
-                await self._finish(name, {"id": name, "type": "error", "payload": errors})
+            await self.fail(name, error, told=False)
 
-    async def _finish(self, name: str, message: dict[str, Any]) -> None:
-        """An operation's last message; its id is free again before the client can know."""
-        self._operations.pop(name, None)
-        await self._send(message)
-
-    async def _send_next(self, name: str, result: object) -> None:
-        await self._send({"id": name, "type": "next", "payload": result})
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        if self._socket.application_state is not WebSocketState.CONNECTED:
-            return
-        text = operations.encode(message).decode()
+    async def _subscribe(self, name: str, operation: Operation, id: str, caller: Caller) -> SocketSubscriber:
+        subscriber = SocketSubscriber(self, name, id, caller)
         try:
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await self._socket.send_text(text)
-        except TimeoutError:
-            raise Closing(Close.TRY_AGAIN_LATER, "the client does not read") from None
-        except WebSocketDisconnect:
-            return  # whoever listens is told too, and ends the socket
+            await self._sockets.groups.subscribe(operation, subscriber)
+        except BaseException:
+            subscriber.leave()
+            raise
+        return subscriber
 
-    async def _close(self, code: Close, reason: str) -> None:
-        if self._socket.application_state is not WebSocketState.DISCONNECTED:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-                async with asyncio.timeout(SEND_TIMEOUT):
-                    await self._socket.close(code, reason.encode()[:REASON].decode(errors="ignore"))
+    async def fail(self, name: str, error: Exception, told: bool) -> None:
+        """Ends an operation: with `error` before its first result, with a result that has errors after it."""
+        if isinstance(error, Gone):
+            return
+        if isinstance(error, TokenRefused):
+            return self.refuse(error)
+        errors = error.errors if isinstance(error, Invalid) else [coded(error)]
+        if told:
+            await self.send({"id": name, "type": "next", "payload": {"errors": errors, "data": None}})
+            await self.finish({"id": name, "type": "complete"})
+        else:
+            await self.finish({"id": name, "type": "error", "payload": errors})
+
+    async def finish(self, message: dict[str, Any]) -> None:
+        """An operation's last message; its id is free again before the client can know."""
+        self._operations.pop(message["id"], None)
+        await self.send(message)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Sends a message when there is room, unless the client has gone; then whoever listens is told."""
+        await self._wire.write(text_frame(operations.encode(message)))
+
+    async def send_frame(self, frame: bytes) -> None:
+        """Sends a frame when there is room. Raises Gone."""
+        if not await self._wire.write(frame):
+            raise Gone
+
+    def offer(self, frames: list[bytes]) -> int:
+        """Sends frames for as long as there is room; how many."""
+        return self._wire.write_frames(frames)
+
+    def refuse(self, refused: TokenRefused) -> None:
+        self.close(closing_for(refused))
+
+    def close(self, closing: Closing) -> None:
+        self._wire.hang_up(closing.code, closing.reason.encode()[:REASON].decode(errors="ignore"))
+
+
+class SocketSubscriber(Subscriber):
+    """A subscription over a socket."""
+
+    def __init__(self, connection: Connection, name: str, id: str, caller: Caller) -> None:
+        super().__init__(caller)
+        self._connection = connection
+        self._name = name
+        self._id = id
+        self._before = b'{"id":' + orjson.dumps(name) + b',"type":"next","payload":'
+        self._told = False
+
+    @property
+    def is_admitted(self) -> bool:
+        return self._connection.gate.knows_good(self._id)
+
+    async def readmit(self) -> None:
+        await self._connection.gate.still_good(self._id)
+
+    def offer(self, payloads: list[bytes]) -> int:
+        self._told = True
+        return self._connection.offer([text_frame(self._before, payload, b"}") for payload in payloads])
+
+    async def send(self, payload: bytes) -> None:
+        self._told = True
+        await self._connection.send_frame(text_frame(self._before, payload, b"}"))
+
+    async def fail(self, error: Exception) -> None:
+        await self._connection.fail(self._name, error, self._told)
 
 
 def closing_for(refused: TokenRefused) -> Closing:
@@ -255,14 +304,42 @@ def operation_id(message: dict[str, Any]) -> str:
 class Sockets:
     """What answers a WebSocket at /graphql."""
 
-    def __init__(self, store: Store, gate: Gate, origins: tuple[str, ...], init_timeout: float) -> None:
-        self._store = store
-        self._gate = gate
+    def __init__(
+        self, store: Store, gate: Gate, groups: Groups, intake: Intake, origins: tuple[str, ...], init_timeout: float
+    ) -> None:
+        self.store = store
+        self.gate = gate
+        self.groups = groups
+        self.intake = intake
+        self.init_timeout = init_timeout
         self._origins = origins
-        self._init_timeout = init_timeout
+        self.closed: Counter[str] = Counter()  # by our close code, or BY_CLIENT
+        self.cut_off = 0  # sockets whose client did not read, or did not answer a ping
+        self._open: set[Connection] = set()
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def note_end(self, code: int) -> None:
+        ended = str(code) if code in {RESTART, *Close} else BY_CLIENT
+        self.closed[ended] += 1
+        logger.debug("a socket ended: %s", ended)
 
     async def __call__(self, socket: WebSocket) -> None:
         if not is_allowed(socket.headers, self._origins):
             await socket.close(1008, "this origin is not allowed")
             return
-        await Connection(socket, self._store, self._gate, self._init_timeout).serve()
+        begin_request(given_id(socket.scope))
+        connection = Connection(socket, self)
+        self._open.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._open.discard(connection)
+
+    async def finish(self, seconds: float) -> None:
+        """Waits for the queries and mutations that are under way to be answered, for so long at most."""
+        running = [task for connection in self._open for task in connection.running]
+        if running:
+            await asyncio.wait(running, timeout=seconds)

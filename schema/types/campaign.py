@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from schema.types.context import Info
-from schema.types.node import Actor, Node, thread_id_of
+from schema.types.node import VIEWER, Actor, Node, thread_id_of
 
 if TYPE_CHECKING:
     from schema.types.asset import Asset
@@ -78,7 +78,9 @@ class Participation(Node):
     added: strawberry.Private[int]
 
     unread_messages: int = strawberry.field(
-        default=0, description="How many of the viewer's unread messages of the thread belong to this campaign."
+        default=0,
+        metadata=VIEWER,
+        description="How many of the viewer's unread messages of the thread belong to this campaign.",
     )
 
     @strawberry.field(description="The campaign.")

@@ -9,7 +9,7 @@ import strawberry
 
 from schema.types.context import Info
 from schema.types.message import Message
-from schema.types.node import Actor, Node
+from schema.types.node import VIEWER, Actor, Node
 from schema.types.notification import Notification
 from schema.types.thread import InboxEdge, Thread
 
@@ -97,12 +97,23 @@ class ThreadEventKind(Enum):
 class ThreadEvent:
     position: str = strawberry.field(description="The log position, which is a `since`.")
     kind: ThreadEventKind = strawberry.field(description="What happened.")
-    thread: Thread = strawberry.field(description="The thread as it is now.")
     message: Message | None = strawberry.field(description="The message that was added or changed.")
     message_id: strawberry.ID | None = strawberry.field(description="The id of the message that it is about.")
-    read_messages: list[Message] = strawberry.field(
-        description="The messages whose `unread` differs for the viewer because the thread was read or marked unread."
+    thread_id: strawberry.Private[str]
+    marked: strawberry.Private[dict[str, list[int]]]  # member -> messages of this span became (un)read
+
+    @strawberry.field(description="The thread as it is now.")
+    async def thread(self, info: Info) -> Thread:
+        return await info.context.reader.thread(self.thread_id)
+
+    @strawberry.field(
+        metadata=VIEWER,
+        description="The messages whose `unread` differs for the viewer because the thread was read or marked unread.",
     )
+    async def read_messages(self, info: Info) -> list[Message]:
+        reader = info.context.reader
+        span = self.marked.get(reader.caller.member or "")
+        return await reader.messages_between(self.thread_id, *span) if span else []
 
 
 @strawberry.enum(description="What happened to a thread in an inbox view.")

@@ -18,16 +18,18 @@ class ErrorCode(Enum):
     RATE_LIMITED = "RATE_LIMITED"
     RESYNC_REQUIRED = "RESYNC_REQUIRED"
     TOO_COMPLEX = "TOO_COMPLEX"
+    TIMED_OUT = "TIMED_OUT"
     INTERNAL = "INTERNAL"
 
 
 class ApiError(Exception):
     """An error that the client is told, as it stands. Anything else that is raised is masked."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, **extensions: object) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.extensions = extensions  # what the client is told beside the code
 
 
 def bad_input(message: str) -> ApiError:
@@ -45,6 +47,10 @@ def not_found(id: str) -> ApiError:
 
 def conflict(message: str) -> ApiError:
     return ApiError(ErrorCode.CONFLICT, message)
+
+
+def too_complex(message: str) -> ApiError:
+    return ApiError(ErrorCode.TOO_COMPLEX, message)
 
 
 def resync_required(why: str) -> ApiError:

@@ -11,7 +11,7 @@ import strawberry
 from schema.types.asset import AssetDelivery
 from schema.types.campaign import Campaign
 from schema.types.context import Info
-from schema.types.node import Actor, Node
+from schema.types.node import VIEWER, Actor, Node
 
 if TYPE_CHECKING:
     from schema.types.thread import Thread
@@ -87,7 +87,9 @@ class Message(Node):
     order: strawberry.Private[int]  # its log position: its place in the timeline
     counted: strawberry.Private[int]  # how many messages of the thread can be unread, up to and with this one
 
-    unread: bool = strawberry.field(default=False, description="Whether the viewer has it among their unread messages.")
+    unread: bool = strawberry.field(
+        default=False, metadata=VIEWER, description="Whether the viewer has it among their unread messages."
+    )
 
     @property
     def countable(self) -> bool:
@@ -99,7 +101,7 @@ class Message(Node):
         line = " ".join(self.text[: 4 * PREVIEW].split())
         return line if len(line) <= PREVIEW else line[: PREVIEW - 1].rstrip() + "…"
 
-    @strawberry.field(description="The key that its author sent it with; null for everyone else.")
+    @strawberry.field(metadata=VIEWER, description="The key that its author sent it with; null for everyone else.")
     def idempotency_key(self, info: Info) -> str | None:
         return self.key if info.context.reader.caller.id == self.author_id else None
 

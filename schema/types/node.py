@@ -43,6 +43,10 @@ def influencer_id_of(thread_id: str) -> str:
     return f"influencer_{rest}"
 
 
+# Metadata of a field that has another value for each viewer: an answer that holds it is no one else's.
+VIEWER = {"viewer": True}
+
+
 @strawberry.interface(description="An object with an id that is unique among all objects.")
 class Node:
     id: strawberry.ID = strawberry.field(description="Opaque, unique among all objects, never reused.")

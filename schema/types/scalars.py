@@ -10,6 +10,8 @@ import strawberry
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_TWO = [f"{number:02d}" for number in range(60)]
+_THREE = [f"{number:03d}" for number in range(1000)]
 
 
 def now() -> datetime:
@@ -22,7 +24,10 @@ def to_milliseconds(time: datetime) -> datetime:
 
 
 def format_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Made of parts that are ready: `isoformat` takes twice as long, and a page has a hundred times."""
+    utc = time.astimezone(UTC)
+    day = f"{utc.year:04d}-{_TWO[utc.month]}-{_TWO[utc.day]}"
+    return f"{day}T{_TWO[utc.hour]}:{_TWO[utc.minute]}:{_TWO[utc.second]}.{_THREE[utc.microsecond // 1000]}Z"
 
 
 def parse_time(text: object) -> datetime:

@@ -12,7 +12,7 @@ from schema.types.campaign import Participation
 from schema.types.context import Info
 from schema.types.influencer import Influencer
 from schema.types.message import Message
-from schema.types.node import Node, described
+from schema.types.node import VIEWER, Node, described
 from schema.types.paging import Connection, PageInfo
 
 
@@ -36,8 +36,10 @@ class MessageConnection(Connection[Message]):
 @strawberry.type(description="The one conversation with an influencer. It exists as soon as the influencer does.")
 class Thread(Node):
     influencer: Influencer = strawberry.field(description="With whom.")
-    unread: bool = strawberry.field(description="Whether the viewer has unread messages in it.")
-    unread_messages: int = strawberry.field(description="How many messages in it the viewer has not read.")
+    unread: bool = strawberry.field(metadata=VIEWER, description="Whether the viewer has unread messages in it.")
+    unread_messages: int = strawberry.field(
+        metadata=VIEWER, description="How many messages in it the viewer has not read."
+    )
     last_message: Message | None = strawberry.field(description="The newest message.")
     last_activity_at: datetime | None = strawberry.field(description="When the newest message came in or went out.")
 

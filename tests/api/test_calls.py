@@ -38,6 +38,7 @@ THREAD = """query($id: ID!, $last: Int!) { thread(id: $id) {
   } } }
 } }"""
 COUNT = "{ unreadCount { threads messages position } }"
+PUSHED_TO_ALL = "subscription($since: String) { messageAdded(since: $since) { position message { id text } } }"
 PUSHED = "subscription($since: String) { messageAdded(since: $since) { position message { id text unread } } }"
 PUSHED_ROW = """subscription($since: String) { messageAdded(since: $since) { position message {
   id text unread author { id name } campaign { id name }
@@ -158,10 +159,11 @@ async def test_marking_as_read(filled: Filled) -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        (PUSHED, 2),  # the message, the mark
-        (PUSHED_ROW, 2 + 3 + 2),  # and the thread with its mark and newest message; the author, the campaign
+        (PUSHED_TO_ALL, 0),  # the entry holds the message
+        (PUSHED, 1),  # the mark
+        (PUSHED_ROW, 1 + 3 + 2),  # and the thread with its mark and newest message; the author, the campaign
     ],
-    ids=["a message", "a message and its row"],
+    ids=["a message for all", "a message", "a message and its row"],
 )
 async def test_pushing_a_message(filled: Filled, query: str, expected: int) -> None:
     """From an applied entry to a socket."""

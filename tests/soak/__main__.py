@@ -27,10 +27,11 @@ from storage.embedded import embedded_engine
 from storage.store import open_store
 from tests import client, sse
 from tests.server import running
-from tests.soak import kills, paging, two_processes
+from tests.soak import kills, paging, redis_outage, two_processes
 from tests.soak.two_processes import Load
 from tests.storage import log_model
 
+UNLIMITED = Settings(rate_per_token=0, rate_per_address=0)  # for clients that never pause
 DEADLINE = 60.0  # seconds for what a client of a test waits for: there is more to do here than there
 
 
@@ -49,12 +50,18 @@ class Soak:
 
 
 async def soak_two_processes(soak: Soak) -> str:
-    load = Load(messages=soak.scaled(5000, 100), kills=soak.scaled(10))
+    load = Load(messages=soak.scaled(5000, 100), disturbances=soak.scaled(10))
     return await two_processes.run(soak.uri, soak.database, soak.folder, load, soak.seed)
 
 
+async def soak_redis_outage(soak: Soak) -> str:
+    messages = soak.scaled(100_000, 500)
+    load = Load(messages, subscribers=50, disturbances=soak.scaled(5), longest=max(60, messages // 5))
+    return await redis_outage.run(soak.uri, soak.database, soak.folder, load, soak.seed)
+
+
 async def soak_paging(soak: Soak) -> str:
-    async with open_store(soak.uri, soak.database) as store, running(store, Settings()) as server:
+    async with open_store(soak.uri, soak.database) as store, running(store, UNLIMITED) as server:
         threads, changes = soak.scaled(300, 36), soak.scaled(4000, 100)
         return await paging.run(store, server, threads=threads, changes=changes, writers=10, seed=soak.seed)
 
@@ -81,6 +88,7 @@ async def soak_model(soak: Soak) -> str:
 
 PARTS: dict[str, Callable[[Soak], Awaitable[str]]] = {
     "two processes": soak_two_processes,
+    "redis outage": soak_redis_outage,
     "paging": soak_paging,
     "kills": soak_kills,
     "log model": soak_model,

@@ -14,7 +14,6 @@ from tests.sse import open_stream
 
 MESSAGES = "subscription($since: String) { messageAdded(since: $since) { position message { id text } } }"
 LAST = "the last message"
-LONGEST = 60  # events of one connection
 
 BROKEN = (httpx2.TransportError, WebSocketException, OSError, EOFError)  # what a client comes back after
 TIMEOUTS = (httpx2.TimeoutException, TimeoutError)  # which are among them, and mean that something was lost
@@ -43,7 +42,9 @@ async def over_events(api: Api, since: str) -> AsyncIterator[Next]:
 class Subscriber:
     """Follows `messageAdded`, now in one process and now in another, each time from the last event's position on."""
 
-    def __init__(self, connecting: Connecting, servers: list[Server], token: str, since: str, random: Random) -> None:
+    def __init__(
+        self, connecting: Connecting, servers: list[Server], token: str, since: str, random: Random, longest: int
+    ) -> None:
         self.events: list[tuple[str, str]] = []  # positions and messages
         self.connections = 0
         self._connecting = connecting
@@ -51,13 +52,14 @@ class Subscriber:
         self._token = token
         self._since = since
         self._random = random
+        self._longest = longest  # events of one connection
 
     async def follow(self) -> None:
         """Goes on until the message that says LAST."""
         going = True
         while going:
             try:
-                going = await self._follow_once(self._random.randint(0, LONGEST))
+                going = await self._follow_once(self._random.randint(0, self._longest))
             except TIMEOUTS:
                 raise
             except BROKEN:

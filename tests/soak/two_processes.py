@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,12 +33,13 @@ THREADS = 12
 
 @dataclass(frozen=True)
 class Load:
-    """How much is done. The processes are killed in turn, `kills` times in all, and started again."""
+    """How much is done, and how often it is disturbed."""
 
     messages: int
     writers: int = 20
     subscribers: int = 20
-    kills: int = 0
+    disturbances: int = 0
+    longest: int = 60  # events that a subscriber takes before it leaves and comes back, at most
 
 
 @dataclass
@@ -74,15 +75,32 @@ class Scene:
             return payload
 
 
-async def run(uri: str, database: str, folder: Path, load: Load, seed: int) -> str:
-    """Does it all; what there is to tell. Raises AssertionError where a promise was broken."""
-    async with open_scene(uri, database, folder, Random(seed)) as scene:
+Disturb = Callable[[Scene, int], Awaitable[None]]  # the number is how many disturbances were before it
+
+
+async def kill_a_process(scene: Scene, number: int) -> None:
+    process = scene.processes[number % len(scene.processes)]
+    await process.kill()
+    await process.start()
+
+
+async def run(
+    uri: str, database: str, folder: Path, load: Load, seed: int,
+    wire: str = "memory://", upkeep: float = 0.2, disturb: Disturb = kill_a_process,
+) -> str:  # fmt: skip
+    """Does it all; what there is to tell. Raises AssertionError where a promise was broken.
+
+    `wire` is what is between the processes, `upkeep` the seconds after which they look without it. A disturbance is
+    that one of them is killed, and started again, where it is nothing else.
+    """
+    async with open_scene(uri, database, folder, Random(seed), wire, upkeep) as scene:
         position = await scene.store.log.position(scene.team.id)
         callers = [*scene.team.members, scene.team.partner]
         subscribers = [
             Subscriber(
                 over_socket if number % 2 else over_events, scene.servers,
                 scene.tokens[callers[number // 2 % len(callers)].id], position, Random(scene.random.random()),
+                load.longest,
             )
             for number in range(load.subscribers)
         ]  # fmt: skip
@@ -90,19 +108,21 @@ async def run(uri: str, database: str, folder: Path, load: Load, seed: int) -> s
         async with asyncio.TaskGroup() as following:
             for subscriber in subscribers:
                 following.create_task(subscriber.follow())
-            await write_all(scene, load)
+            await write_all(scene, load, disturb)
             seconds = time.monotonic() - started
         await verify(scene, load, position, subscribers)
         connections = sum(subscriber.connections for subscriber in subscribers)
         return (
             f"{load.messages} messages, {load.messages / seconds:.0f}/s, {load.writers} writers, "
             f"{load.subscribers} subscribers with {connections} connections, "
-            f"{load.kills} kills, {scene.retries} requests sent again"
+            f"disturbed {load.disturbances} times, {scene.retries} requests sent again"
         )
 
 
 @asynccontextmanager
-async def open_scene(uri: str, database: str, folder: Path, random: Random) -> AsyncIterator[Scene]:
+async def open_scene(
+    uri: str, database: str, folder: Path, random: Random, wire: str, upkeep: float
+) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(uri, database))
         team = await create_team(store, "Two processes")
@@ -114,7 +134,8 @@ async def open_scene(uri: str, database: str, folder: Path, random: Random) -> A
             )
         http = await stack.enter_async_context(httpx2.AsyncClient(timeout=REQUEST_WAIT))
         logs = [folder / f"{secrets.token_hex(4)}.log" for _ in range(2)]
-        processes = [await stack.enter_async_context(api_process(uri, database, log)) for log in logs]
+        starting = [api_process(uri, database, log, upkeep=upkeep, wire=wire) for log in logs]
+        processes = [await stack.enter_async_context(each) for each in starting]
         servers = [Server(process.url, http) for process in processes]
         scene = Scene(store, team, tokens, processes, servers, [], random)
         for number in range(THREADS):
@@ -123,17 +144,15 @@ async def open_scene(uri: str, database: str, folder: Path, random: Random) -> A
         yield scene
 
 
-async def write_all(scene: Scene, load: Load) -> None:
-    """Has the writers write everything while processes are killed, then the message that says LAST."""
+async def write_all(scene: Scene, load: Load, disturb: Disturb) -> None:
+    """Has the writers write everything while they are disturbed, then the message that says LAST."""
     numbers = iter(range(load.messages))
     async with asyncio.TaskGroup() as tasks:
         for _ in range(load.writers):
             tasks.create_task(write(scene, numbers))
-        for number in range(load.kills):
-            await written(scene, load.messages * (number + 1) // (load.kills + 1))
-            process = scene.processes[number % len(scene.processes)]
-            await process.kill()
-            await process.start()
+        for number in range(load.disturbances):
+            await written(scene, load.messages * (number + 1) // (load.disturbances + 1))
+            await disturb(scene, number)
     await add_message(scene, "last", LAST)
 
 
@@ -176,7 +195,7 @@ async def verify(scene: Scene, load: Load, since: str, subscribers: list[Subscri
     assert state["applied"] == len(changes), "an entry is not applied"
 
     logged = [(format_position(state["epoch"], each.position), each.message) for each in changes if each.message]
-    assert len(scene.written) == load.messages + 1
+    assert len(scene.written) > load.messages
     assert sorted(scene.written.values()) == sorted(message for _, message in logged), "lost or doubled in the log"
     for number, subscriber in enumerate(subscribers):
         assert subscriber.events == logged, told(number, subscriber.events, logged)

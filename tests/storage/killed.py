@@ -17,10 +17,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from storage import database as database_module
+from storage.counts import Counts
 from storage.database import Database, connect
 from storage.influencers import set_archived
 from storage.log import Log
 from storage.store import Store
+from storage.wire import Wire
 from tests.storage.deeds import id_of, read, receive, send, unread
 from tests.team import Team
 
@@ -128,11 +130,11 @@ async def work(order: Order, reports: Connection) -> None:
     fate = Fate(reports)
     database_module.Database = mortal(fate)  # type: ignore[misc]  # this process has no other use for it
 
-    async def announce(workspace: str, position: int) -> None:
+    def announce(workspace: str, position: int) -> None:
         fate.call("announce")
 
     async with connect(order.uri, order.database) as database:
-        store = Store(database, Log(database, announce))
+        store = Store(database, Log(database, announce), Wire("memory://"), Counts(database))
         act = ACTS[order.act]
         if order.act == "many":
             reports.send(("answered", await many(store, order, order.key)))

@@ -8,11 +8,13 @@ from typing import Any
 
 from schema.types.errors import ApiError, ErrorCode
 from storage.changes import documents_after, entry_from_document
+from storage.counts import Counts
 from storage.database import ConnectionLost, Database
 from storage.documents import Document
 from storage.indexes import INDEXES
 from storage.log import Log
 from storage.store import Store
+from storage.wire import Wire
 from tests.storage.deeds import entries_of
 
 BROKEN = (ConnectionLost, ExceptionGroup)  # what a change raises where the database is out of reach
@@ -21,13 +23,14 @@ COLLECTIONS = sorted({*INDEXES, "claims", "asset_deliveries"} - {"entries", "tok
 Documents = dict[tuple[str, str], Document]
 
 
-async def no_hint(workspace: str, position: int) -> None:
-    """A wire that loses everything."""
+def store_on(database: Database) -> Store:
+    """Another process's view of a database; no hint comes from it, or to it."""
+    wire = Wire("memory://")  # which is never opened
+    return Store(database, Log(database, wire.tell), wire, Counts(database))
 
 
 def second_store(store: Store) -> Store:
-    """Another process's view of the same database; no hint passes between the two."""
-    return Store(store.database, Log(store.database, no_hint))
+    return store_on(store.database)
 
 
 class Faulty(Database):
@@ -77,7 +80,7 @@ class Restless(Database):
 
 def faulty_store(store: Store) -> tuple[Store, Faulty]:
     database = Faulty(store.database)
-    return Store(database, Log(database, no_hint)), database
+    return store_on(database), database
 
 
 async def stored(store: Store, workspace: str) -> Documents:

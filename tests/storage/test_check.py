@@ -16,12 +16,11 @@ from storage.claims import claim_id
 from storage.documents import Document
 from storage.feed import follow
 from storage.influencers import NewInfluencer, create_influencers
-from storage.log import Log
 from storage.marks import mark_id
 from storage.store import Store
 from storage.words import name_key
 from tests.storage.deeds import Scene, entries_of, id_of, influencer, play, read, receive, send
-from tests.storage.stores import LATER, Restless, no_hint
+from tests.storage.stores import LATER, Restless, store_on
 from tests.team import Team, create_team
 
 
@@ -275,7 +274,7 @@ async def test_no_workspace(store: Store) -> None:
 async def test_what_others_are_just_writing_is_no_difference(store: Store, workspace: Team) -> None:
     thread = await influencer(store, workspace, "Anna")
     database = Restless(store.database, partial(receive, store, workspace, thread))
-    assert await check(Store(database, Log(database, no_hint)), workspace.id, repair=False) == []
+    assert await check(store_on(database), workspace.id, repair=False) == []
     assert database.left == 0
 
 

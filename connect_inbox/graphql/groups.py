@@ -1,0 +1,278 @@
+"""One execution for all who ask the same: groups of equal subscriptions, and how each of them gets every event once.
+
+A subscriber is a cursor in its workspace's log. Those of one group stand at the same place: each batch of changes is
+executed once, encoded once, and handed to all of them. One that begins at an older position, or whose client has no
+room for more, walks the log by itself, at its client's pace, until it is where its group is:
+
+    walking    executes for itself, waits for its client; joins its group when it has caught up
+    joined     is handed what the group executes, without waiting; leaves it when there is no room
+
+Nothing is queued for a client, so nothing is dropped and nothing grows. Whether its token is still good is asked at
+each delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from connect_inbox.graphql import operation as operations
+from connect_inbox.graphql.operation import Operation
+from connect_inbox.graphql.outcomes import timed
+from connect_inbox.logs import begin_request
+from connect_inbox.timings import Timings
+from resolvers.context import Context
+from resolvers.feed import Feed, may_know
+from schema.types.context import Caller
+from storage.feed import Batch, batches, begin, next_batch
+from storage.reader import StoreReader
+from storage.store import Store
+
+SLICE = 100  # subscribers that are handed something before others may run
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A result, encoded, and whose it is."""
+
+    data: bytes
+    position: int
+    only: str | None
+
+
+class Subscriber(ABC):
+    """One client's subscription, at a cursor. Transports say how it is handed to."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.group: Group | None = None
+        self.behind: Batch | None = None  # everything up to here was handed over
+        self.walking: asyncio.Task[None] | None = None
+
+    @property
+    @abstractmethod
+    def is_admitted(self) -> bool:
+        """Whether its token is known to be good at this moment."""
+
+    @abstractmethod
+    async def readmit(self) -> None:
+        """Looks whether its token is good. Raises TokenRefused."""
+
+    @abstractmethod
+    def offer(self, payloads: list[bytes]) -> int:
+        """Hands over without waiting; how many there was room for."""
+
+    @abstractmethod
+    async def send(self, payload: bytes) -> None:
+        """Hands over, and waits for room. Raises whatever ends it."""
+
+    @abstractmethod
+    async def fail(self, error: Exception) -> None:
+        """Tells that it has ended, and why."""
+
+    def concerns(self, payload: Payload) -> bool:
+        assert self.behind is not None
+        return payload.position > self.behind.reached and may_know(self.caller.member, payload.only)
+
+    def walk(self) -> None:
+        """Goes on by itself, in a task, until it has caught up with its group."""
+        self.walking = asyncio.create_task(self._walk())
+
+    async def _walk(self) -> None:
+        assert self.group is not None
+        try:
+            await self.group.catch_up(self)
+        except Exception as error:
+            self.leave()
+            await self.fail(error)
+        self.walking = None
+
+    def leave(self) -> None:
+        """Ends it, without a word to its client."""
+        if self.group is not None:
+            self.group.remove(self)
+
+    async def stop(self) -> None:
+        """Ends it, whatever it is doing; afterwards nothing more comes from it."""
+        self.leave()
+        if self.walking is not None:
+            self.walking.cancel()
+            await asyncio.wait([self.walking])
+
+
+class Group:
+    """All subscribers of one workspace who ask the same, and are answered the same."""
+
+    def __init__(self, groups: Groups, key: bytes, operation: Operation, feed: Feed, caller: Caller) -> None:
+        self._groups = groups
+        self._key = key
+        self._operation = operation
+        self._feed = feed
+        self._caller = caller  # any of theirs: what would be another one's for another caller is not selected
+        self._log = groups.store.log
+        self._joined: dict[Subscriber, None] = {}  # in the order they came
+        self._walkers: set[Subscriber] = set()
+        self._behind: Batch | None = None  # where those who have joined stand
+        self._telling: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._joined) + len(self._walkers)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Adds one that has been told everything up to `subscriber.behind`, and walks from there."""
+        subscriber.group = self
+        self._walkers.add(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        subscriber.group = None
+        self._joined.pop(subscriber, None)
+        self._walkers.discard(subscriber)
+        if not self._joined:
+            self._end_telling()
+        if not len(self):
+            self._groups.forget(self._key)
+
+    def _end_telling(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+
+    async def catch_up(self, subscriber: Subscriber) -> None:
+        """Hands over what the group is ahead by, at the client's pace; then the subscriber has joined."""
+        while subscriber.group is self and not self._joins(subscriber):
+            assert subscriber.behind is not None
+            batch = await next_batch(self._log, self._caller.workspace, subscriber.behind)
+            for payload in await self.tell(batch):
+                if subscriber.concerns(payload):
+                    await subscriber.readmit()
+                    await subscriber.send(payload.data)
+                    self._groups.delivered += 1
+                    subscriber.behind = at(batch, payload.position)
+            subscriber.behind = at(batch, batch.reached)
+
+    def _joins(self, subscriber: Subscriber) -> bool:
+        """Lets one in that has been told all that the group was."""
+        assert subscriber.behind is not None
+        if not self._joined:  # nobody else is to be told anything in between
+            head = self._log.head(self._caller.workspace)
+            if head.epoch == subscriber.behind.epoch and subscriber.behind.reached < head.known:
+                return False
+            self._behind = subscriber.behind
+        assert self._behind is not None
+        if subscriber.behind.reached < self._behind.reached or subscriber.behind.epoch != self._behind.epoch:
+            return False
+        self._walkers.discard(subscriber)
+        self._joined[subscriber] = None
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell_all(self._behind))
+        return True
+
+    async def _tell_all(self, behind: Batch) -> None:
+        """Tells those who have joined of everything behind a batch, for as long as there are any."""
+        try:
+            following = batches(self._log, self._caller.workspace, behind)
+            async with aclosing(following):  # type: ignore[type-var]
+                async for batch in following:
+                    begin_request()
+                    payloads = await self.tell(batch)
+                    self._behind = at(batch, batch.reached)
+                    await self._hand_over(payloads, self._behind)
+                    if payloads:
+                        self._groups.lag.add(time.time() - batch.changes[0].at / 1000)
+                    if not self._joined:
+                        break
+            self._telling = None
+        except Exception as error:
+            self._telling = None
+            for subscriber in list(self._joined):
+                subscriber.leave()
+                await subscriber.fail(error)
+
+    async def tell(self, batch: Batch) -> list[Payload]:
+        """Executes the events of a batch, side by side, with what is read for one shared by all."""
+        reader = StoreReader(self._groups.store, self._caller, batch.position)
+        reader.for_everyone = not self._operation.sharing.is_per_viewer
+        told = await self._feed.tell(batch, reader)
+        context = Context(self._groups.store, reader)
+        data = await asyncio.gather(*[operations.run_event(self._operation, context, each.event) for each in told])
+        self._groups.executed += len(told)
+        return [Payload(each, event.position, event.only) for each, event in zip(data, told, strict=True)]
+
+    async def _hand_over(self, payloads: list[Payload], reached: Batch) -> None:
+        """Hands a batch's payloads to everyone who has room for them; who has not walks from there on."""
+        for number, subscriber in enumerate(list(self._joined), 1):
+            if subscriber in self._joined:
+                self._hand_to(subscriber, payloads, reached)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+
+    def _hand_to(self, subscriber: Subscriber, payloads: list[Payload], reached: Batch) -> None:
+        wanted = [payload for payload in payloads if subscriber.concerns(payload)]
+        taken = 0
+        if wanted and subscriber.is_admitted:
+            taken = subscriber.offer([payload.data for payload in wanted])
+            self._groups.delivered += taken
+        if taken == len(wanted):
+            subscriber.behind = reached
+            return
+        if taken:
+            subscriber.behind = at(reached, wanted[taken - 1].position)
+        del self._joined[subscriber]
+        self._walkers.add(subscriber)
+        subscriber.walk()
+
+
+def at(batch: Batch, position: int) -> Batch:
+    """A place in the log, without the changes before it: subscribers hold on to it."""
+    return Batch(batch.epoch, position, [])
+
+
+class Groups:
+    """All groups of this process."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.delivered = 0  # events that were handed to subscribers
+        self.executed = 0  # events that were executed, each for all of a group or for one that is behind
+        self.timings = Timings("type", "outcome")  # of beginnings
+        self.lag = Timings()  # from a change's making to its hand-over to a group
+        self._groups: dict[bytes, Group] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def subscribers(self) -> int:
+        return sum(len(group) for group in self._groups.values())
+
+    async def subscribe(self, operation: Operation, subscriber: Subscriber) -> None:
+        """Begins a subscription, whose events then come in tasks of their own.
+
+        Raises what its resolver refuses: then nothing has come of it.
+        """
+        with timed(self.timings, operation):
+            try:
+                await self._subscribe(operation, subscriber)
+            except BaseException:
+                subscriber.leave()
+                raise
+
+    async def _subscribe(self, operation: Operation, subscriber: Subscriber) -> None:
+        caller = subscriber.caller
+        context = Context(self.store, StoreReader(self.store, caller, await self.store.log.position(caller.workspace)))
+        feed = await operations.feed_of(operation, context)
+        subscriber.behind = await begin(self.store.log, caller.workspace, feed.since)
+        key = operation.group_key(caller)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(self, key, operation, feed, caller)
+        group.add(subscriber)
+        for payload in await group.tell(subscriber.behind):  # what is told before anything has happened
+            await subscriber.send(payload.data)
+        subscriber.walk()
+
+    def forget(self, key: bytes) -> None:
+        self._groups.pop(key, None)

@@ -1,0 +1,151 @@
+"""uvicorn's protocols, which would wait for ever for a client that does not read, made to let go of it.
+
+What a connection holds for its client is bounded: the transport asks to pause at 64 KiB, and nothing more is written
+until the client has read most of that, or is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+PING_INTERVAL = 5.0  # seconds between two pings
+PING_TIMEOUT = 7.0  # seconds that a client has to answer one in
+STALLED = 10.0  # seconds that a client may leave unread what was written
+CLOSE_WAIT = 2.0  # seconds for the reason of a cut to be delivered
+SEND_BUFFER = 256 * 1024  # bytes that the system holds for a client, beside those
+CHUNK = 64 * 1024  # bytes written before it is asked again whether there is room
+TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket; clients come back after it
+EXTENSION = "connect_inbox.socket"
+
+
+def text_frame(*parts: bytes) -> bytes:
+    """An unmasked text frame (RFC 6455, section 5.2)."""
+    size = sum(map(len, parts))
+    if size < 126:
+        head = bytes((0x81, size))
+    elif size < 65536:
+        head = struct.pack("!BBH", 0x81, 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x81, 127, size)
+    return b"".join((head, *parts))
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket that the app can write to without waiting; it finds this object in the scope's extensions."""
+
+    def __init__(self, config: Config, *arguments: Any, **more: Any) -> None:
+        super().__init__(config, *arguments, **more)
+        self._stalled: asyncio.TimerHandle | None = None
+
+    async def run_asgi(self) -> None:
+        cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
+        await super().run_asgi()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether there is room, and somebody to read."""
+        return self.writable.is_set() and not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    def write_frames(self, frames: Iterable[bytes]) -> int:
+        """Writes text frames as long as there is room; how many were written."""
+        written, waiting, size = 0, [], 0
+        for frame in frames:
+            if size == 0 and not self.is_writable:
+                break
+            waiting.append(frame)
+            written += 1
+            size += len(frame)
+            if size >= CHUNK:
+                self.transport.write(b"".join(waiting))
+                waiting, size = [], 0
+        if waiting:
+            self.transport.write(b"".join(waiting))
+        return written
+
+    async def write(self, frame: bytes) -> bool:
+        """Writes a text frame when there is room; False where nobody is there any more."""
+        await self.writable.wait()
+        return self.write_frames([frame]) == 1
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """Closes the socket without waiting for room: what is not delivered by then is dropped after `CLOSE_WAIT`."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        try:
+            self.conn.send_close(code, reason)
+        except InvalidState:  # the client is closing it
+            return
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.stop_keepalive()
+        self.close_timer = self.loop.call_later(CLOSE_WAIT, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        # uvicorn closes with 1011 here, after which graphql-ws does not come back.
+        self.pong_timer = None
+        self.pending_ping_payload = None
+        self.hang_up(TRY_AGAIN_LATER, "a ping was not answered")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED, self.hang_up, TRY_AGAIN_LATER, "the client does not read")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._no_longer_stalled()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._no_longer_stalled()
+        super().connection_lost(exc)
+
+    def _no_longer_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(CLOSE_WAIT, self.transport.abort)
+
+
+class RequestProtocol(H11Protocol):
+    """HTTP, whose connection is dropped where the client does not read the answer, be it a stream or a page."""
+
+    def __init__(self, config: Config, *arguments: Any, **more: Any) -> None:
+        super().__init__(config, *arguments, **more)
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of a WebSocket's connection too, which begins as a request."""
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower than asyncio's
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._no_longer_stalled()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._no_longer_stalled()
+        super().connection_lost(exc)
+
+    def _no_longer_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
