@@ -24,6 +24,7 @@ from schema.types.message import MessageDirection, MessageKind
 from schema.types.node import influencer_id_of, thread_id_of
 from schema.types.scalars import now
 from storage.campaigns import create_campaign, set_participation
+from storage.counts import Counts
 from storage.documents import Document
 from storage.influencers import NewInfluencer, create_influencers
 from storage.log import Log
@@ -31,6 +32,7 @@ from storage.marks import mark_threads_read
 from storage.messages import NewMessage, add_messages
 from storage.store import Store, open_store
 from storage.tags import create_tag
+from storage.wire import Wire
 from storage.workspaces import add_member, add_partner, create_workspace, operator_of
 
 FORMAT = 1  # of what is filled in; databases of another one are not used again
@@ -175,7 +177,8 @@ async def history(messages: int, writing: Writing) -> tuple[Memory, Filled]:
     """The workspace, but for its messages, which are written as they are made."""
     chance = random.Random(messages)
     memory = Memory(lambda message: writing.put("messages", message))
-    store = Store(memory, Log(memory, announce))
+    wire = Wire("memory://")  # which is never opened: nobody listens
+    store = Store(memory, Log(memory, wire.tell), wire, Counts(memory))
     workspace = await create_workspace(store, "Bench")
     operator = operator_of(workspace)
     campaigns, tags = await made_campaigns(store, operator), await made_tags(store, operator)
@@ -206,10 +209,6 @@ async def history(messages: int, writing: Writing) -> tuple[Memory, Filled]:
     read = [[thread, str(people[influencer_id_of(thread)]["last_message_id"])] for thread in some_read]
     handle = people[influencer_id_of(ids[-1])]["handles"][0]["name"]
     return memory, Filled(workspace, members, partner, campaigns, tags, count, read, handle)
-
-
-async def announce(workspace: str, position: int) -> None:
-    """Nobody listens."""
 
 
 def batches(ids: list[str]) -> Iterable[list[str]]:

@@ -116,7 +116,7 @@ async def open_place(
     engine: str, label: str, uri: str, name: str, messages: int, filled: Filled
 ) -> AsyncIterator[Place]:
     """The app on a filled database, listening on a free port."""
-    settings = Settings(bind=("127.0.0.1", 0))
+    settings = Settings(bind=("127.0.0.1", 0), rate_per_token=0, rate_per_address=0)
     async with open_store(uri, name) as store:
         with listener(settings) as bound:
             server = Server(uvicorn_config(settings, store))

@@ -6,7 +6,7 @@ import itertools
 
 from bench.measure import Operation
 from bench.place import Place
-from storage.inbox import unread_count
+from storage.counts import unread_count
 from storage.marks import mark_message_unread, mark_thread_read
 
 MARK = """mutation($input: MarkThreadReadInput!) {
@@ -48,5 +48,5 @@ async def counting(place: Place, member: str, is_few: bool) -> list[Operation]:
     name = "unread count" if is_few else "unread count, half unread"
     return [
         Operation(name, "request", lambda: client.run(COUNT), budgeted=is_few),
-        Operation(name, "storage", lambda: unread_count(place.store, member, ""), budgeted=is_few),
+        Operation(name, "storage", lambda: unread_count(place.store.database, member, ""), budgeted=is_few),
     ]
