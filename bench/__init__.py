@@ -12,6 +12,7 @@ file each:
     inbox.py  thread.py  send.py  reading.py    pages, sending, marking as read, the unread count: against a budget
     filters.py  search.py                       as they are
     latency.py  throughput.py                   from a request to a subscriber's socket, changes per second
+    query.py                                    executing a page, beside graphql-js: `python -m bench.query`
 
 Every figure is a median of interleaved runs in one process, next to the same at another size or next to a named peer,
 because only such ratios say anything on another machine. The calls are those to the database, counted where they are

@@ -10,6 +10,7 @@ from random import Random
 from typing import Annotated, Any
 
 import strawberry
+from graphql.pyutils import Undefined
 from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 
@@ -183,7 +184,8 @@ SCHEMA = strawberry.Schema(
 ODD: list[Any] = [
     None, ValueError("a value"), Later("text"), Later(None), Later(Raised("later")), Later(3), "text", "high", "none",
     "7", True, 0, 3, 2**31, 2.5, float("nan"), Mood.BAD, "fine", "bad", [], [1, None], [[1], None], (2,), {"a": 1},
-    object(), [ValueError("in a list")], [Later(1)], [Later(Raised("in a list, later"))], strawberry.UNSET, range(3),
+    object(), [ValueError("in a list")], [Later(1)], [Later(Raised("in a list, later"))], strawberry.UNSET, Undefined,
+    range(3),
     Raised("raised"), int, iter(()),
 ]  # fmt: skip
 

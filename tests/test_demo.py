@@ -29,7 +29,7 @@ Json = dict[str, Any]
 FEW = ["demo", "--port", 0, "--json", "--influencers", 8]
 QUIET = [*FEW, "--no-traffic"]
 MESSAGES = """
-{ inbox(first: 100) { edges { node { id unread influencer { hasAccount emails } messages(first: 100) { edges { node {
+{ inbox(first: 10) { edges { node { id unread influencer { hasAccount emails } messages(first: 100) { edges { node {
   id kind channel automatic asset { asset { kind } }
 } } } } } } }
 """

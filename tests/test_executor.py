@@ -95,15 +95,19 @@ def test_any_value_of_any_field(name: str) -> None:
     asyncio.run(compare_all())
 
 
-def test_fields_are_told_apart_by_all_that_is_merged_in_them() -> None:
-    friends()
-    world.ROOT["person"].friend.friend = world.person()
-    world.ROOT["box"] = world.make_box(world.person())
-    world.ROOT["box"].grid = [[Box(size=2, owner=None, held=None, either=world.make_box(), grid=[])]]
-    text = """{ person { ...A friend { friend { ...A } } } box { ...B grid { ...B ...C } } }
-        fragment A on Person { friend { ...D friend { text } } friend { id } } fragment D on Person { count }
-        fragment B on Box { either { __typename ... on Box { s: size } ... on Person { s: count } } }
-        fragment C on Box { either { ... on Box { grid { size } } } }"""
+@pytest.mark.parametrize(
+    "text",
+    [
+        """{ person { ...A friend { friend { ...A } } } }
+        fragment A on Person { friend { ...D friend { text } } friend { id } } fragment D on Person { count }""",
+        "{ box { ...E grid { ...E } } } fragment E on Box { either { __typename } }",
+    ],
+    ids=["fields", "types"],
+)
+def test_plans_are_told_apart_by_type_and_all_fields_that_are_merged(text: str) -> None:
+    friend = world.person(friend=world.person(friend=world.person(friend=world.person())))
+    box = Box(size=1, owner=None, held=None, either=world.make_box(), grid=[[world.make_box(friend)]])
+    world.ROOT.update(person=world.person(friend=friend), box=box)
     document = parse(text)
     assert not validate(SCHEMA, document)
     assert asyncio.run(answer(document, FastExecutor, {})) == asyncio.run(answer(document, Stock, {}))

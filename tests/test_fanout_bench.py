@@ -11,7 +11,6 @@ from websockets.frames import Frame, Opcode
 from bench.fanout.measure import Cores, Point, started
 from bench.fanout.subscribers import PONG, TEXT, Subscriber, frame, text_frame
 
-PEERS = ["bare", "stock"]
 SOCKETS = 30
 
 
@@ -56,11 +55,10 @@ def test_a_frame_is_one_that_a_server_understands() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are pinned to cores, which is of Linux")
-@pytest.mark.parametrize("peer", PEERS)
-async def test_each_subscriber_hears_each_event_once(peer: str) -> None:
+async def test_each_subscriber_hears_each_event_once() -> None:
     cores = os.sched_getaffinity(0)
-    point = Point(SOCKETS, documents=3 if peer == "stock" else 1)
-    async with started(peer, Cores(cores, cores), {}) as (bench, where):
+    point = Point(SOCKETS, documents=1)
+    async with started("bare", Cores(cores, cores), {}) as (bench, where):
         await bench.connect(where, point.queries, SOCKETS)
         await bench.hear()
         for count in (1, 7):

@@ -79,6 +79,11 @@ def test_directives_count_wherever_they_are() -> None:
     assert told(query, Limits(directives=7)) == ["the document has 8 directives; the limit is 7"]
 
 
+def test_directives_count_in_a_fragment_that_another_of_its_name_hides() -> None:
+    query = "{ ...f } fragment f on Query { viewer @x @x } fragment f on Query { viewer }"
+    assert told(query, Limits(directives=1)) == ["the document has 2 directives; the limit is 1"]
+
+
 def test_what_a_fragment_has_counts_wherever_it_is_spread() -> None:
     query = "{ viewer { ...f ...f w { ...f } } } fragment f on Viewer { a: id b: c { d } }"
     assert told(query, Limits(aliases=6, depth=4)) == []

@@ -13,7 +13,7 @@ from tests.soak.redis_outage import SELDOM
 from tests.soak.subscriber import over_socket
 from tests.soak.two_processes import Load, open_scene
 
-LOAD = Load(messages=80, writers=6, subscribers=6)
+LOAD = Load(messages=40, writers=4, subscribers=4)
 
 
 @pytest.mark.timeout(120)  # two servers start, which alone takes long on a machine that is busy
@@ -28,7 +28,7 @@ async def test_the_same_while_redis_is_killed_and_silent_and_a_process_is_killed
     database_uri: str, own_database: str, tmp_path: Path
 ) -> None:
     need_redis()
-    load = Load(messages=80, writers=6, subscribers=6, disturbances=1)
+    load = Load(messages=40, writers=4, subscribers=4, disturbances=1)
     await redis_outage.run(database_uri, own_database, tmp_path, load, seed=1)
 
 

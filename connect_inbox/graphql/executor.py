@@ -155,7 +155,7 @@ class FastExecutor(StrawberryGraphQLCoreExecutionContext):
             return repr(type.name)
         field = type.fields[name]
         definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-        if field.args or not is_ordinary(fields) or not (is_attribute(definition) or is_method(definition)):
+        if not is_ordinary(fields) or not (is_attribute(definition) or is_method(definition)):
             return None
         complete = self.reading(field.type, fields)
         if complete is None:

@@ -80,9 +80,9 @@ class Counting:
         self._known: dict[str, Measures] = {}
 
     def definition(self, definition: OperationDefinitionNode | FragmentDefinitionNode) -> Measures:
-        if isinstance(definition, FragmentDefinitionNode):
-            return self._fragment(definition.name.value)
-        return self._definition(definition)
+        """What one has; of two fragments of one name, which validation refuses, the first is never spread."""
+        name = definition.name.value if definition.name else ""
+        return self._fragment(name) if self._fragments.get(name) is definition else self._definition(definition)
 
     def _definition(self, definition: OperationDefinitionNode | FragmentDefinitionNode) -> Measures:
         self.directives += len(definition.directives or ())

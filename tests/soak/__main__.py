@@ -25,7 +25,7 @@ from pymongo import AsyncMongoClient
 from connect_inbox.settings import Settings
 from storage.embedded import embedded_engine
 from storage.store import open_store
-from tests import client, sse
+from tests import client, sse, test_executor
 from tests.server import running
 from tests.soak import kills, paging, redis_outage, two_processes
 from tests.soak.two_processes import Load
@@ -86,12 +86,28 @@ async def soak_model(soak: Soak) -> str:
     return f"{schedules} schedules"
 
 
+async def soak_executors(soak: Soak) -> str:
+    """Both executors, on documents and values made by chance."""
+    documents = soak.scaled(10_000, 200)
+
+    def compare() -> None:
+        for seed in range(soak.seed, soak.seed + documents):
+            try:
+                test_executor.compare(random.Random(seed))
+            except AssertionError as difference:
+                raise AssertionError(f"document {seed}: {difference}") from difference
+
+    await asyncio.to_thread(compare)
+    return f"{documents} documents, {test_executor.VALUES} times each"
+
+
 PARTS: dict[str, Callable[[Soak], Awaitable[str]]] = {
     "two processes": soak_two_processes,
     "redis outage": soak_redis_outage,
     "paging": soak_paging,
     "kills": soak_kills,
     "log model": soak_model,
+    "executors": soak_executors,
 }
 
 

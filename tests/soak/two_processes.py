@@ -138,9 +138,13 @@ async def open_scene(
         processes = [await stack.enter_async_context(each) for each in starting]
         servers = [Server(process.url, http) for process in processes]
         scene = Scene(store, team, tokens, processes, servers, [], random)
-        for number in range(THREADS):
-            made = await scene.mutate(team.member, "createInfluencer", "thread { id }", name=f"Influencer {number}")
-            scene.threads.append(made["thread"]["id"])
+        made = await asyncio.gather(
+            *[
+                scene.mutate(team.member, "createInfluencer", "thread { id }", name=f"Influencer {number}")
+                for number in range(THREADS)
+            ]
+        )
+        scene.threads += [each["thread"]["id"] for each in made]
         yield scene
 
 
