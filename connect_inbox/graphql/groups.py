@@ -145,6 +145,8 @@ class Group:
         while subscriber.group is self and not self._joins(subscriber):
             assert subscriber.behind is not None
             batch = await next_batch(self._log, self._caller.workspace, subscriber.behind)
+            if not batch.changes:  # the log was begun anew, and the others are about to be told
+                await asyncio.sleep(0)
             for payload in await self.tell(batch):
                 if subscriber.concerns(payload):
                     await subscriber.readmit()
@@ -183,13 +185,18 @@ class Group:
                     if payloads:
                         self._groups.lag.add(time.time() - batch.changes[0].at / 1000)
                     if not self._joined:
-                        break
-            self._telling = None
+                        self._telling = None  # whoever joins from here on begins another task
+                        return
         except Exception as error:
             self._telling = None
-            for subscriber in list(self._joined):
-                subscriber.leave()
-                await subscriber.fail(error)
+            await self._fail(error)
+
+    async def _fail(self, error: Exception) -> None:
+        """Ends those who have joined. All leave before anything is waited for: none is told what comes later."""
+        failed = list(self._joined)
+        for subscriber in failed:
+            subscriber.leave()
+        await asyncio.gather(*[subscriber.fail(error) for subscriber in failed], return_exceptions=True)
 
     async def tell(self, batch: Batch) -> list[Payload]:
         """Executes the events of a batch, side by side, with what is read for one shared by all."""

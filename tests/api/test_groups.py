@@ -35,11 +35,13 @@ from connect_inbox.graphql.sharing import sharing_of
 from connect_inbox.settings import Settings
 from resolvers.context import Context
 from schema.types.context import Caller
+from schema.types.errors import ApiError, ErrorCode
 from schema.types.message import MessageDirection, MessageKind
 from storage.feed import Batch, begin, next_batch
 from storage.messages import NewMessage, add_messages
 from storage.reader import StoreReader
 from storage.store import Store
+from storage.workspaces import begin_epoch
 from tests.api.conftest import Brand, create_brand
 from tests.api.documents import object_type, selection_for
 from tests.client import DEADLINE, Api, Subscription, until
@@ -317,6 +319,7 @@ class Taker(Subscriber):
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
         self.taken: list[str] = []
+        self.error: Exception | None = None
 
     @property
     def is_admitted(self) -> bool:
@@ -333,13 +336,12 @@ class Taker(Subscriber):
         self.offer([payload])
 
     async def fail(self, error: Exception) -> None:
-        raise error
+        self.error = error
 
 
-async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
-    brand: Brand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The group is held up while it executes; meanwhile somebody comes who wants what happens from now on."""
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Groups are held up with their first events executed; the first event says so, the second lets go."""
     held, going_on = asyncio.Event(), asyncio.Event()
     execute = Group.tell
 
@@ -351,19 +353,52 @@ async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
         return payloads
 
     monkeypatch.setattr(Group, "tell", tell)
+    return held, going_on
+
+
+async def joined(groups: Groups, operation: operations.Operation, subscriber: Subscriber) -> None:
+    await groups.subscribe(operation, subscriber)
+    assert subscriber.walking is not None
+    await subscriber.walking
+
+
+async def test_who_comes_to_a_new_log_does_not_wait_for_those_of_the_old_one(
+    brand: Brand, hold: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    held, going_on = hold
+    thread = (await brand.influencer())["thread"]
+    caller = (await Gate(brand.store).admit(brand.viewer.token)).caller
+    operation = prepared(operations.Request(FOR_ALL, {}, None))
+    groups, old, new = Groups(brand.store), Taker(caller), Taker(caller)
+    async with asyncio.timeout(DEADLINE):
+        await joined(groups, operation, old)
+        before = await brand.send(thread)
+        await held.wait()
+        await begin_epoch(brand.store, brand.workspace)
+        await groups.subscribe(operation, new)
+        going_on.set()
+        await until(lambda: old.error is not None)
+        assert isinstance(old.error, ApiError) and old.error.code is ErrorCode.RESYNC_REQUIRED
+        after = await brand.send(thread)
+        await until(lambda: new.taken == [after["id"]])
+    assert (old.taken, new.error, groups.subscribers) == ([before["id"]], None, 1)
+    await new.stop()
+
+
+async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
+    brand: Brand, hold: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    """The group is held up while it executes; meanwhile somebody comes who wants what happens from now on."""
+    held, going_on = hold
     thread = (await brand.influencer())["thread"]
     caller = (await Gate(brand.store).admit(brand.viewer.token)).caller
     operation = prepared(operations.Request(FOR_ALL, {"since": await brand.position()}, None))
     groups, first, second = Groups(brand.store), Taker(caller), Taker(caller)
     async with asyncio.timeout(DEADLINE):
-        await groups.subscribe(operation, first)
-        assert first.walking is not None
-        await first.walking
+        await joined(groups, operation, first)
         one = await brand.send(thread)
         await held.wait()
-        await groups.subscribe(prepared(operations.Request(FOR_ALL, {}, None)), second)
-        assert second.walking is not None
-        await second.walking
+        await joined(groups, prepared(operations.Request(FOR_ALL, {}, None)), second)
         assert len(groups) == 1
         going_on.set()
         two = await brand.send(thread)
