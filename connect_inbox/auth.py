@@ -70,10 +70,17 @@ class Pass:
 class Held:
     """A token that streams are held with."""
 
-    standing: Standing | None
-    looked_at: float
+    standing: Standing | None = None
+    looked_at: float = 0.0
+    good_until: float = 0.0  # monotonic time at which it expires, if it was good when it was looked at
     streams: dict[Callable[[TokenRefused], None], None] = field(default_factory=dict)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)  # those who wait for a look share it
+
+    def see(self, standing: Standing | None, looked_at: float) -> None:
+        """Takes in what was found by a look that began at a monotonic time."""
+        self.standing, self.looked_at, self.good_until = standing, looked_at, 0.0
+        if standing is not None and not standing.revoked:
+            self.good_until = time.monotonic() + (standing.expires_at - now()).total_seconds()
 
 
 class Gate:
@@ -94,7 +101,10 @@ class Gate:
     @contextmanager
     def hold(self, admitted: Pass, end: Callable[[TokenRefused], None]) -> Iterator[None]:
         """For as long as a stream is open: `end` is called, once, when the token is no longer good."""
-        held = self._held.setdefault(admitted.id, Held(admitted.standing, admitted.looked_at))
+        held = self._held.get(admitted.id)
+        if held is None:
+            held = self._held[admitted.id] = Held()
+            held.see(admitted.standing, admitted.looked_at)
         held.streams[end] = None
         try:
             yield
@@ -106,9 +116,8 @@ class Gate:
     def knows_good(self, id: str) -> bool:
         """Whether a held token is known to be good, without looking: for those who cannot wait."""
         held = self._held.get(id)
-        if held is None or held.standing is None or time.monotonic() - held.looked_at > OLDEST:
-            return False
-        return not held.standing.revoked and held.standing.expires_at > now()
+        at = time.monotonic()
+        return held is not None and at < held.good_until and at - held.looked_at <= OLDEST
 
     async def still_good(self, id: str) -> Caller:
         """Asked before each operation and each delivery: who a held token speaks for now. Raises TokenRefused."""
@@ -125,7 +134,7 @@ class Gate:
         standings = await look_up(self._store, ids)
         for id in ids:
             if id in self._held:
-                self._held[id].standing, self._held[id].looked_at = standings.get(id), started
+                self._held[id].see(standings.get(id), started)
 
     async def _watch(self) -> None:
         while True:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -39,6 +38,18 @@ def text_frame(*parts: bytes) -> bytes:
     return b"".join((head, *parts))
 
 
+def first_of(frames: list[bytes], start: int) -> list[bytes]:
+    """The frames from a place on that are written at once."""
+    if len(frames) - start == 1:
+        return frames[start:]
+    size = 0
+    for end in range(start, len(frames)):
+        size += len(frames[end])
+        if size >= CHUNK:
+            return frames[start : end + 1]
+    return frames[start:]
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket that the app can write to without waiting; it finds this object in the scope's extensions."""
 
@@ -55,20 +66,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Whether there is room, and somebody to read."""
         return self.writable.is_set() and not (self.close_sent or self.disconnected or self.transport.is_closing())
 
-    def write_frames(self, frames: Iterable[bytes]) -> int:
+    def write_frames(self, frames: list[bytes]) -> int:
         """Writes text frames as long as there is room; how many were written."""
-        written, waiting, size = 0, [], 0
-        for frame in frames:
-            if size == 0 and not self.is_writable:
-                break
-            waiting.append(frame)
-            written += 1
-            size += len(frame)
-            if size >= CHUNK:
-                self.transport.write(b"".join(waiting))
-                waiting, size = [], 0
-        if waiting:
-            self.transport.write(b"".join(waiting))
+        written = 0
+        while written < len(frames) and self.is_writable:
+            chunk = first_of(frames, written)
+            self.transport.write(b"".join(chunk))
+            written += len(chunk)
         return written
 
     async def write(self, frame: bytes) -> bool:

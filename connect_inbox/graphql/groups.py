@@ -103,6 +103,22 @@ class Subscriber(ABC):
             await asyncio.wait([self.walking])
 
 
+class ForAll:
+    """A batch's payloads, of which nearly everybody gets all: only for the others is it looked which."""
+
+    def __init__(self, payloads: list[Payload]) -> None:
+        self._payloads = payloads
+        self._data = [payload.data for payload in payloads]
+        self._are_for_all = all(payload.only is None for payload in payloads)
+
+    def of(self, subscriber: Subscriber) -> tuple[list[Payload], list[bytes]]:
+        assert subscriber.behind is not None
+        if self._payloads and self._are_for_all and subscriber.behind.reached < self._payloads[0].position:
+            return self._payloads, self._data
+        wanted = [payload for payload in self._payloads if subscriber.concerns(payload)]
+        return wanted, [payload.data for payload in wanted]
+
+
 class Group:
     """All subscribers of one workspace who ask the same, and are answered the same."""
 
@@ -210,17 +226,18 @@ class Group:
 
     async def _hand_over(self, payloads: list[Payload], reached: Batch) -> None:
         """Hands a batch's payloads to everyone who has room for them; who has not walks from there on."""
+        for_all = ForAll(payloads)
         for number, subscriber in enumerate(list(self._joined), 1):
             if subscriber in self._joined:
-                self._hand_to(subscriber, payloads, reached)
+                self._hand_to(subscriber, for_all, reached)
             if number % SLICE == 0:
                 await asyncio.sleep(0)
 
-    def _hand_to(self, subscriber: Subscriber, payloads: list[Payload], reached: Batch) -> None:
-        wanted = [payload for payload in payloads if subscriber.concerns(payload)]
+    def _hand_to(self, subscriber: Subscriber, payloads: ForAll, reached: Batch) -> None:
+        wanted, data = payloads.of(subscriber)
         taken = 0
         if wanted and subscriber.is_admitted:
-            taken = subscriber.offer([payload.data for payload in wanted])
+            taken = subscriber.offer(data)
             self._groups.delivered += taken
         if taken == len(wanted):
             subscriber.behind = reached
