@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -50,12 +51,28 @@ def first_of(frames: list[bytes], start: int) -> list[bytes]:
     return frames[start:]
 
 
+class Stall:
+    """Does something once a client has not read for as long as it may."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(STALLED, self._end)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket that the app can write to without waiting; it finds this object in the scope's extensions."""
 
     def __init__(self, config: Config, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
-        self._stalled: asyncio.TimerHandle | None = None
+        self._stall = Stall(lambda: self.hang_up(TRY_AGAIN_LATER, "the client does not read"))
 
     async def run_asgi(self) -> None:
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
@@ -105,20 +122,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED, self.hang_up, TRY_AGAIN_LATER, "the client does not read")
+        self._stall.begin()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._no_longer_stalled()
+        self._stall.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._no_longer_stalled()
+        self._stall.end()
         super().connection_lost(exc)
-
-    def _no_longer_stalled(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -130,7 +142,7 @@ class RequestProtocol(H11Protocol):
 
     def __init__(self, config: Config, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
-        self._stalled: asyncio.TimerHandle | None = None
+        self._stall = Stall(lambda: self.transport.abort())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of a WebSocket's connection too, which begins as a request."""
@@ -139,17 +151,12 @@ class RequestProtocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED, self.transport.abort)
+        self._stall.begin()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._no_longer_stalled()
+        self._stall.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._no_longer_stalled()
+        self._stall.end()
         super().connection_lost(exc)
-
-    def _no_longer_stalled(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None

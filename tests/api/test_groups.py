@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -234,7 +235,7 @@ async def test_a_completed_subscription_is_told_nothing_more_and_its_id_is_free(
 
 @pytest.fixture
 async def patient(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Brand, Groups]]:
-    """A server of its own, whose groups are at hand."""
+    """A server of its own, whose groups are at hand, and which does not ping."""
     kept: list[Groups] = []
 
     class Kept(Groups):
@@ -243,6 +244,7 @@ async def patient(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             kept.append(self)
 
     monkeypatch.setattr(app, "Groups", Kept)
+    monkeypatch.setattr(server_module, "PING_INTERVAL", 3600.0)
     async with running(store, Settings()) as server:
         yield await create_brand(store, server), kept[0]
 
@@ -419,12 +421,36 @@ async def test_one_who_does_not_read_is_cut_off(patient: tuple[Brand, Groups], m
         slow.transport.pause_reading()
         await until(lambda: groups.subscribers == 2)
         sent = 0
-        while groups.subscribers == 2:
-            sent += 1
-            await brand.send(thread, f"{sent} {LONG}")
+        async with asyncio.timeout(DEADLINE):
+            while groups.subscribers == 2:
+                sent += 1
+                await brand.send(thread, f"{sent} {LONG}")
         assert groups.subscribers == 1
         for _ in range(sent):
             await fast.data()
+
+
+async def test_an_event_stream_that_is_not_read_is_cut_off(
+    patient: tuple[Brand, Groups], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "STALLED", 0.5)
+    brand, groups = patient
+    thread = (await brand.influencer())["thread"]
+    address = urlsplit(brand.server.url)
+    body = orjson.dumps({"query": FOR_ALL, "variables": {"since": await brand.position()}})
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1024)
+    writer.write(
+        f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAccept: text/event-stream\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {brand.viewer.token}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    await until(lambda: groups.subscribers == 1)
+    async with asyncio.timeout(DEADLINE):
+        while groups.subscribers == 1:
+            await brand.send(thread, LONG)
+    writer.transport.abort()
 
 
 async def test_one_who_does_not_answer_a_ping_is_told_to_come_back(
