@@ -23,7 +23,7 @@ from storage.positions import format_position
 from storage.store import Store, open_store
 from storage.tokens import create_token
 from tests.api_process import ApiProcess, api_process
-from tests.client import Api, Json, Server
+from tests.client import Api, ApiFailed, Json, Server
 from tests.soak.subscriber import BROKEN, LAST, TIMEOUTS, Subscriber, over_events, over_socket
 from tests.team import Team, create_team
 
@@ -62,7 +62,7 @@ class Scene:
         return self.random.choice(self.servers).api(self.tokens[caller.id])
 
     async def mutate(self, caller: Caller, how: str, selection: str, /, **input: object) -> Json:
-        """A mutation, sent again (to either process) where the connection broke."""
+        """A mutation, sent again (to either process) where the connection broke or it took too long."""
         while True:
             try:
                 payload = await self.api(caller).mutate(how, f"{selection} userErrors {{ message }}", **input)
@@ -70,6 +70,11 @@ class Scene:
                 raise
             except BROKEN:
                 self.retries += 1
+                continue
+            except ApiFailed as failed:
+                if failed.codes != ["TIMED_OUT"]:
+                    raise
+                self.retries += 1  # it may have been done, or may still be: the same key again says which
                 continue
             assert payload["userErrors"] == [], payload
             return payload
