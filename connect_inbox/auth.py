@@ -58,12 +58,19 @@ def bearer(header: object) -> str:
 
 @dataclass(frozen=True)
 class Pass:
-    """A token that was let in: its hash, who it speaks for, and what was found when it was looked up."""
+    """A token that was let in, and what was found when it was looked up."""
 
-    id: str
-    caller: Caller
     standing: Standing
     looked_at: float
+
+    @property
+    def caller(self) -> Caller:
+        return self.standing.caller
+
+    @property
+    def id(self) -> str:
+        """The token's hash."""
+        return self.caller.token
 
 
 @dataclass
@@ -94,9 +101,9 @@ class Gate:
         """Lets a token in, for whom it speaks for. Raises TokenRefused."""
         id, started = hash_of(token), time.monotonic()
         standing = (await look_up(self._store, [id])).get(id)
-        caller = good(standing)
+        good(standing)
         assert standing is not None
-        return Pass(id, caller, standing, started)
+        return Pass(standing, started)
 
     @contextmanager
     def hold(self, admitted: Pass, end: Callable[[TokenRefused], None]) -> Iterator[None]:

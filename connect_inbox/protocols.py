@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any, cast
 
-from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -41,8 +39,6 @@ def text_frame(*parts: bytes) -> bytes:
 
 def first_of(frames: list[bytes], start: int) -> list[bytes]:
     """The frames from a place on that are written at once."""
-    if len(frames) - start == 1:
-        return frames[start:]
     size = 0
     for end in range(start, len(frames)):
         size += len(frames[end])
@@ -51,28 +47,34 @@ def first_of(frames: list[bytes], start: int) -> list[bytes]:
     return frames[start:]
 
 
-class Stall:
-    """Does something once a client has not read for as long as it may."""
+class Impatient(asyncio.Protocol):
+    """Gives up on a client that leaves unread what was written for as long as it may."""
 
-    def __init__(self, end: Callable[[], None]) -> None:
-        self._end = end
-        self._timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(STALLED, self._end)
+    def give_up(self) -> None:
+        raise NotImplementedError
 
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = asyncio.get_running_loop().call_later(STALLED, self.give_up)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._no_longer_stalled()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._no_longer_stalled()
+        super().connection_lost(exc)
+
+    def _no_longer_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
+class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
     """A WebSocket that the app can write to without waiting; it finds this object in the scope's extensions."""
-
-    def __init__(self, config: Config, *arguments: Any, **more: Any) -> None:
-        super().__init__(config, *arguments, **more)
-        self._stall = Stall(lambda: self.hang_up(TRY_AGAIN_LATER, "the client does not read"))
 
     async def run_asgi(self) -> None:
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
@@ -120,43 +122,21 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.pending_ping_payload = None
         self.hang_up(TRY_AGAIN_LATER, "a ping was not answered")
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stall.begin()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stall.end()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stall.end()
-        super().connection_lost(exc)
+    def give_up(self) -> None:
+        self.hang_up(TRY_AGAIN_LATER, "the client does not read")
 
     def shutdown(self) -> None:
         super().shutdown()
         self.loop.call_later(CLOSE_WAIT, self.transport.abort)
 
 
-class RequestProtocol(H11Protocol):
+class RequestProtocol(Impatient, H11Protocol):
     """HTTP, whose connection is dropped where the client does not read the answer, be it a stream or a page."""
-
-    def __init__(self, config: Config, *arguments: Any, **more: Any) -> None:
-        super().__init__(config, *arguments, **more)
-        self._stall = Stall(lambda: self.transport.abort())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of a WebSocket's connection too, which begins as a request."""
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower than asyncio's
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stall.begin()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stall.end()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stall.end()
-        super().connection_lost(exc)
+    def give_up(self) -> None:
+        self.transport.abort()

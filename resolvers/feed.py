@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from storage.changes import Change
 from storage.feed import Batch
@@ -34,9 +34,6 @@ class Feed:
 
     def __aiter__(self) -> AsyncIterator[Any]:
         """graphql-core wants a subscription to be iterable, and does not iterate here."""
-        return self._refuse()
-
-    def _refuse(self) -> NoReturn:
         raise TypeError("a feed is told by batches of the log")
 
 

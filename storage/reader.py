@@ -153,13 +153,10 @@ class StoreReader:
     async def message_of(self, change: Change) -> Message:
         """The message that a change added, as the change wrote it."""
         assert change.message is not None and change.thread is not None
-        mark: Document | None = await self._load("mark", self._marks, change.thread)
+        mark: Document | None = await self._load("mark", self.marks, change.thread)
         written = {id: fields for collection, id, fields in change.writes if collection == "messages"}
         document = {"_id": change.message, **written[change.message]}
         return message_of(document, {change.thread: mark} if mark else {})
-
-    async def _marks(self, threads: list[str]) -> Marks:
-        return await self.marks(threads)
 
     async def _messages(self, ids: list[str]) -> dict[str, Message]:
         documents = await self.documents("messages", ids)

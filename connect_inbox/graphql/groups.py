@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from connect_inbox.auth import Gate
 from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.operation import Operation
 from connect_inbox.graphql.outcomes import timed
@@ -28,7 +29,7 @@ from resolvers.context import Context
 from resolvers.feed import Feed, may_know
 from schema.types.context import Caller
 from storage.feed import Batch, batches, begin, next_batch
-from storage.reader import StoreReader
+from storage.reader import StoreReader, read_for
 from storage.store import Store
 
 SLICE = 100  # subscribers that are handed something before others may run
@@ -46,20 +47,21 @@ class Payload:
 class Subscriber(ABC):
     """One client's subscription, at a cursor. Transports say how it is handed to."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, gate: Gate) -> None:
         self.caller = caller
+        self._gate = gate
         self.group: Group | None = None
         self.behind: Batch | None = None  # everything up to here was handed over
         self.walking: asyncio.Task[None] | None = None
 
     @property
-    @abstractmethod
     def is_admitted(self) -> bool:
         """Whether its token is known to be good at this moment."""
+        return self._gate.knows_good(self.caller.token)
 
-    @abstractmethod
     async def readmit(self) -> None:
         """Looks whether its token is good. Raises TokenRefused."""
+        await self._gate.still_good(self.caller.token)
 
     @abstractmethod
     def offer(self, payloads: list[bytes]) -> int:
@@ -286,7 +288,7 @@ class Groups:
 
     async def _subscribe(self, operation: Operation, subscriber: Subscriber) -> None:
         caller = subscriber.caller
-        context = Context(self.store, StoreReader(self.store, caller, await self.store.log.position(caller.workspace)))
+        context = Context(self.store, await read_for(self.store, caller))
         feed = await operations.feed_of(operation, context)
         subscriber.behind = await begin(self.store.log, caller.workspace, feed.since)
         key = operation.group_key(caller)

@@ -19,7 +19,7 @@ from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.errors import coded
 from connect_inbox.graphql.groups import Groups, Subscriber
 from connect_inbox.graphql.intake import Intake
-from connect_inbox.graphql.operation import Invalid, Result, encode
+from connect_inbox.graphql.operation import Invalid, encode, errors_of
 from connect_inbox.graphql.origins import is_allowed
 from connect_inbox.rates import RateLimited
 from resolvers.context import Context
@@ -149,9 +149,7 @@ class Stream(Subscriber):
     """One event stream. What waits for its client is bounded: then it is a subscriber that walks by itself."""
 
     def __init__(self, gate: Gate, admitted: Pass) -> None:
-        super().__init__(admitted.caller)
-        self._gate = gate
-        self._id = admitted.id
+        super().__init__(admitted.caller, gate)
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -164,13 +162,6 @@ class Stream(Subscriber):
             if piece is None:
                 return
             yield piece
-
-    @property
-    def is_admitted(self) -> bool:
-        return self._gate.knows_good(self._id)
-
-    async def readmit(self) -> None:
-        await self._gate.still_good(self._id)
 
     def offer(self, payloads: list[bytes]) -> int:
         room = MOST_WAITING - self._waiting.qsize()
@@ -210,10 +201,6 @@ class Stream(Subscriber):
 
 def event_of(payload: bytes) -> bytes:
     return b"event: next\ndata: " + payload + b"\n\n"
-
-
-def errors_of(error: Exception) -> list[Result]:
-    return error.errors if isinstance(error, Invalid) else [coded(error)]
 
 
 def media_of(accept: str | None) -> str | None:

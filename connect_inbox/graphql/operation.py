@@ -11,7 +11,7 @@ from graphql import DocumentNode, ExecutionResult, OperationType, execute
 from graphql.execution import Executor, create_source_event_stream
 
 from connect_inbox.graphql import executor as executors
-from connect_inbox.graphql.errors import formatted
+from connect_inbox.graphql.errors import coded, formatted
 from connect_inbox.graphql.sharing import Sharing
 from resolvers.context import Context
 from resolvers.feed import Feed
@@ -57,6 +57,11 @@ class Invalid(Exception):
         self.errors = errors
 
 
+def errors_of(error: Exception) -> list[Result]:
+    """What a client is told of an operation that raises this."""
+    return error.errors if isinstance(error, Invalid) else [coded(error)]
+
+
 def request_of(body: object) -> Request:
     """The request in a decoded body or payload. Raises BAD_USER_INPUT for whatever has not its form."""
     if not isinstance(body, dict):
@@ -75,10 +80,7 @@ def request_of(body: object) -> Request:
 
 async def run(operation: Operation, context: Context) -> Result:
     """Executes a query or mutation."""
-    result = execute(SCHEMA, operation.document, **_arguments(operation, context))
-    if not isinstance(result, ExecutionResult):
-        result = await cast(Any, result)
-    return result_of(result)
+    return await _execute(operation, context, None)
 
 
 async def feed_of(operation: Operation, context: Context) -> Feed:
@@ -104,20 +106,23 @@ async def feed_of(operation: Operation, context: Context) -> Feed:
 
 async def run_event(operation: Operation, context: Context, event: object) -> bytes:
     """Executes a subscription's selection on one of its events; the result, encoded."""
-    result = execute(SCHEMA, operation.document, event, **_arguments(operation, context))
+    return encode(await _execute(operation, context, event))
+
+
+async def _execute(operation: Operation, context: Context, root: object) -> Result:
+    result = execute(
+        SCHEMA,
+        operation.document,
+        root,
+        context_value=context,
+        variable_values=operation.request.variables,
+        operation_name=operation.request.operation_name,
+        executor_class=executors.chosen(),
+        hide_suggestions=operation.hide_suggestions,
+    )
     if not isinstance(result, ExecutionResult):
         result = await cast(Any, result)
-    return encode(result_of(result))
-
-
-def _arguments(operation: Operation, context: Context) -> dict[str, Any]:
-    return {
-        "context_value": context,
-        "variable_values": operation.request.variables,
-        "operation_name": operation.request.operation_name,
-        "executor_class": executors.chosen(),
-        "hide_suggestions": operation.hide_suggestions,
-    }
+    return result_of(result)
 
 
 def result_of(result: ExecutionResult) -> Result:

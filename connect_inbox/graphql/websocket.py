@@ -22,13 +22,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from connect_inbox.auth import Gate, Pass, TokenRefused, bearer
 from connect_inbox.graphql import operation as operations
-from connect_inbox.graphql.errors import coded
 from connect_inbox.graphql.groups import Groups, Subscriber
 from connect_inbox.graphql.intake import Intake
-from connect_inbox.graphql.operation import Invalid, Operation
 from connect_inbox.graphql.origins import is_allowed
 from connect_inbox.logs import begin_request, given_id
-from connect_inbox.protocols import EXTENSION, SocketProtocol, text_frame
+from connect_inbox.protocols import EXTENSION, TRY_AGAIN_LATER, SocketProtocol, text_frame
 from connect_inbox.rates import RateLimited
 from resolvers.context import Context
 from schema.types.context import Caller
@@ -47,7 +45,7 @@ REASON = 120  # bytes: a close frame has room for 123 (RFC 6455, section 5.5)
 class Close(IntEnum):
     """Why a socket is closed. Clients retry after the first three, and give up after the others."""
 
-    TRY_AGAIN_LATER = 1013
+    TRY_AGAIN_LATER = TRY_AGAIN_LATER
     FORBIDDEN = 4403  # the token has expired: come back with a new one
     INIT_TIMEOUT = 4408
     BAD_MESSAGE = 4400
@@ -86,21 +84,22 @@ class Connection:
         try:
             await self._serve()
         except Closing as closing:
-            self.close(closing)
-            self._sockets.note_end(closing.code)
+            self._end(closing)
         except RateLimited as limited:
-            self.close(Closing(Close.TRY_AGAIN_LATER, limited.message))
-            self._sockets.note_end(Close.TRY_AGAIN_LATER)
+            self._end(Closing(Close.TRY_AGAIN_LATER, limited.message))
         except WebSocketDisconnect as gone:
             self._sockets.note_end(gone.code)
             self._sockets.cut_off += gone.code == Close.TRY_AGAIN_LATER
         except Exception:
             logger.exception("a socket failed")
-            self.close(Closing(Close.TRY_AGAIN_LATER, "something went wrong here"))
-            self._sockets.note_end(Close.TRY_AGAIN_LATER)
+            self._end(Closing(Close.TRY_AGAIN_LATER, "something went wrong here"))
         finally:
             for name in list(self._operations):
                 await self._stop(name)
+
+    def _end(self, closing: Closing) -> None:
+        self.close(closing)
+        self._sockets.note_end(closing.code)
 
     async def _serve(self) -> None:
         if PROTOCOL not in self._socket.scope["subprotocols"]:
@@ -204,7 +203,9 @@ class Connection:
             caller = await self.gate.still_good(id)
             operation, limit = self._intake.prepare(operations.request_of(payload), caller, self._address)
             if operation.kind is OperationType.SUBSCRIPTION:
-                self._operations[name] = await self._subscribe(name, operation, id, caller)
+                subscriber = SocketSubscriber(self, name, caller)
+                await self._sockets.groups.subscribe(operation, subscriber)
+                self._operations[name] = subscriber
                 return
             context = Context(self._sockets.store, await read_for(self._sockets.store, caller), limit)
             result = await self._intake.run(operation, context)
@@ -213,22 +214,13 @@ class Connection:
         except Exception as error:
             await self.fail(name, error, told=False)
 
-    async def _subscribe(self, name: str, operation: Operation, id: str, caller: Caller) -> SocketSubscriber:
-        subscriber = SocketSubscriber(self, name, id, caller)
-        try:
-            await self._sockets.groups.subscribe(operation, subscriber)
-        except BaseException:
-            subscriber.leave()
-            raise
-        return subscriber
-
     async def fail(self, name: str, error: Exception, told: bool) -> None:
         """Ends an operation: with `error` before its first result, with a result that has errors after it."""
         if isinstance(error, Gone):
             return
         if isinstance(error, TokenRefused):
             return self.refuse(error)
-        errors = error.errors if isinstance(error, Invalid) else [coded(error)]
+        errors = operations.errors_of(error)
         if told:
             await self.send({"id": name, "type": "next", "payload": {"errors": errors, "data": None}})
             await self.finish({"id": name, "type": "complete"})
@@ -263,20 +255,12 @@ class Connection:
 class SocketSubscriber(Subscriber):
     """A subscription over a socket."""
 
-    def __init__(self, connection: Connection, name: str, id: str, caller: Caller) -> None:
-        super().__init__(caller)
+    def __init__(self, connection: Connection, name: str, caller: Caller) -> None:
+        super().__init__(caller, connection.gate)
         self._connection = connection
         self._name = name
-        self._id = id
         self._before = b'{"id":' + orjson.dumps(name) + b',"type":"next","payload":'
         self._told = False
-
-    @property
-    def is_admitted(self) -> bool:
-        return self._connection.gate.knows_good(self._id)
-
-    async def readmit(self) -> None:
-        await self._connection.gate.still_good(self._id)
 
     def offer(self, payloads: list[bytes]) -> int:
         self._told = True

@@ -318,8 +318,8 @@ async def test_who_comes_while_others_are_told_has_everything_once(patient: tupl
 class Taker(Subscriber):
     """One who always has room."""
 
-    def __init__(self, caller: Caller) -> None:
-        super().__init__(caller)
+    def __init__(self, caller: Caller, gate: Gate) -> None:
+        super().__init__(caller, gate)
         self.taken: list[str] = []
         self.error: Exception | None = None
 
@@ -369,9 +369,10 @@ async def test_who_comes_to_a_new_log_does_not_wait_for_those_of_the_old_one(
 ) -> None:
     held, going_on = hold
     thread = (await brand.influencer())["thread"]
-    caller = (await Gate(brand.store).admit(brand.viewer.token)).caller
+    gate = Gate(brand.store)
+    caller = (await gate.admit(brand.viewer.token)).caller
     operation = prepared(operations.Request(FOR_ALL, {}, None))
-    groups, old, new = Groups(brand.store), Taker(caller), Taker(caller)
+    groups, old, new = Groups(brand.store), Taker(caller, gate), Taker(caller, gate)
     async with asyncio.timeout(DEADLINE):
         await joined(groups, operation, old)
         before = await brand.send(thread)
@@ -393,9 +394,10 @@ async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
     """The group is held up while it executes; meanwhile somebody comes who wants what happens from now on."""
     held, going_on = hold
     thread = (await brand.influencer())["thread"]
-    caller = (await Gate(brand.store).admit(brand.viewer.token)).caller
+    gate = Gate(brand.store)
+    caller = (await gate.admit(brand.viewer.token)).caller
     operation = prepared(operations.Request(FOR_ALL, {"since": await brand.position()}, None))
-    groups, first, second = Groups(brand.store), Taker(caller), Taker(caller)
+    groups, first, second = Groups(brand.store), Taker(caller, gate), Taker(caller, gate)
     async with asyncio.timeout(DEADLINE):
         await joined(groups, operation, first)
         one = await brand.send(thread)
