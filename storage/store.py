@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from storage import formats, indexes
 from storage.counts import Counts
 from storage.database import Database, connect
+from storage.keys import KeyRing
 from storage.log import Log
 from storage.wire import Wire, open_wire
 
@@ -21,14 +22,19 @@ class Store:
     log: Log
     wire: Wire
     counts: Counts
+    keys: KeyRing = field(default_factory=KeyRing.random)
 
 
 @asynccontextmanager
 async def open_store(
-    uri: str, database_name: str = "connect_inbox", wire_url: str = "memory://"
+    uri: str,
+    database_name: str = "connect_inbox",
+    wire_url: str = "memory://",
+    keys: KeyRing | None = None,
 ) -> AsyncIterator[Store]:
     """Connects, brings stored formats and indexes up to date, and listens to the other processes.
 
+    Without `keys` nothing that it seals or signs can be opened or verified by another store.
     Raises `formats.UnknownFormat` for a database that a later version has written.
     """
     async with connect(uri, database_name) as database, open_wire(wire_url) as wire:
@@ -37,6 +43,6 @@ async def open_store(
         log = Log(database, wire.tell)
         async with wire.listening(log):
             try:
-                yield Store(database, log, wire, Counts(database))
+                yield Store(database, log, wire, Counts(database), keys or KeyRing.random())
             finally:
                 await log.finish()
