@@ -113,10 +113,11 @@ class Place:
 
 @asynccontextmanager
 async def open_place(
-    engine: str, label: str, uri: str, name: str, messages: int, filled: Filled
+    engine: str, label: str, uri: str, name: str, messages: int, filled: Filled, fast_executor: bool = True
 ) -> AsyncIterator[Place]:
     """The app on a filled database, listening on a free port."""
-    settings = Settings(bind=("127.0.0.1", 0), rate_per_token=0, rate_per_address=0)
+    bind = ("127.0.0.1", 0)
+    settings = Settings(bind=bind, rate_per_token=0, rate_per_address=0, fast_executor=fast_executor)
     async with open_store(uri, name) as store:
         with listener(settings) as bound:
             server = Server(uvicorn_config(settings, store))

@@ -17,7 +17,6 @@ from starlette.websockets import WebSocket
 
 from connect_inbox import logs
 from connect_inbox.auth import open_gate
-from connect_inbox.graphql import executor
 from connect_inbox.graphql.groups import Groups
 from connect_inbox.graphql.http import Endpoint
 from connect_inbox.graphql.intake import Intake
@@ -33,7 +32,6 @@ PATH = "/graphql"
 
 def create_app(settings: Settings, store: Store) -> Starlette:
     """The app on an open store. What it holds itself is opened and closed by its lifespan."""
-    executor.choose(settings.fast_executor)
     logs.quieten_server()
     answered: logs.Answered = Counter()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -14,12 +15,14 @@ from graphql import (
     specified_rules,
     validate,
 )
+from graphql.execution import Executor
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from connect_inbox.graphql.cost import Cost, Pricing
 from connect_inbox.graphql.errors import coded, formatted
+from connect_inbox.graphql.executor import FastExecutor
 from connect_inbox.graphql.limits import MOST_CHARACTERS, Limits, above, refusals
 from connect_inbox.graphql.operation import SCHEMA, Invalid, Operation, Request, Result
 from connect_inbox.graphql.sharing import Sharing, sharing_of
@@ -43,8 +46,9 @@ class Document:
 class Documents:
     """What turns requests into operations, under limits."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, executor: type[Executor[Any]] = FastExecutor) -> None:
         self._limits = limits
+        self._executor = executor
         self._kept: OrderedDict[str, Document | list[Result]] = OrderedDict()  # the one used last is last
         self._size = 0  # characters of those that are kept
         self.hits = self.misses = 0
@@ -58,7 +62,10 @@ class Documents:
         cost = document.costs[id(node)].of(request.variables)
         if cost > self._limits.cost:
             raise Invalid([coded(above("objects in its answer", cost, self._limits.cost))])
-        return Operation(document.node, node.operation, request, document.sharing, cost, not self._limits.suggestions)
+        return Operation(
+            document.node, node.operation, request, document.sharing, self._executor, cost,
+            hide_suggestions=not self._limits.suggestions,
+        )  # fmt: skip
 
     def knows(self, query: str) -> bool:
         """Whether a document needs not be read again."""

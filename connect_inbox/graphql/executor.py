@@ -348,16 +348,3 @@ def is_boolean(type: TypeNode) -> bool:
     if isinstance(type, NonNullTypeNode):
         type = type.type
     return isinstance(type, NamedTypeNode) and type.name.value == "Boolean"
-
-
-_chosen: type[Executor[Any]] = FastExecutor
-
-
-def choose(fast: bool) -> None:
-    """Sets the executor of this process."""
-    global _chosen
-    _chosen = FastExecutor if fast else StrawberryGraphQLCoreExecutionContext
-
-
-def chosen() -> type[Executor[Any]]:
-    return _chosen

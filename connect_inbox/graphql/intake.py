@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from starlette.requests import HTTPConnection
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.documents import Documents
 from connect_inbox.graphql.errors import coded
+from connect_inbox.graphql.executor import FastExecutor
 from connect_inbox.graphql.limits import Limits
 from connect_inbox.graphql.operation import Operation, Request, Result
 from connect_inbox.graphql.outcomes import refused, timed
@@ -35,7 +37,8 @@ class Intake:
         )
         self.operations_per_socket = settings.operations_per_socket
         self.timings = Timings("type", "outcome")
-        self.documents = Documents(limits_of(settings))
+        executor = FastExecutor if settings.fast_executor else StrawberryGraphQLCoreExecutionContext
+        self.documents = Documents(limits_of(settings), executor)
         self._trusted_proxies = settings.trusted_proxies
         self._timeout = settings.operation_timeout
 

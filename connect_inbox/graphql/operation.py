@@ -10,7 +10,6 @@ import orjson
 from graphql import DocumentNode, ExecutionResult, OperationType, execute
 from graphql.execution import Executor, create_source_event_stream
 
-from connect_inbox.graphql import executor as executors
 from connect_inbox.graphql.errors import coded, formatted
 from connect_inbox.graphql.sharing import Sharing
 from resolvers.context import Context
@@ -40,6 +39,7 @@ class Operation:
     kind: OperationType
     request: Request
     sharing: Sharing
+    executor: type[Executor[Any]]
     cost: int = 0
     hide_suggestions: bool = False
 
@@ -117,7 +117,7 @@ async def _execute(operation: Operation, context: Context, root: object) -> Resu
         context_value=context,
         variable_values=operation.request.variables,
         operation_name=operation.request.operation_name,
-        executor_class=executors.chosen(),
+        executor_class=operation.executor,
         hide_suggestions=operation.hide_suggestions,
     )
     if not isinstance(result, ExecutionResult):
