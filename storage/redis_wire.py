@@ -24,6 +24,7 @@ SILENCE = 1.5  # seconds after which Redis is asked whether it is there, and in 
 CONNECT_TIMEOUT = 1.0  # seconds; short, as an attempt that began in an outage must not outlast it by much
 ANSWER_TIMEOUT = 3.0  # seconds in which Redis must have taken what is published
 PAUSE = (0.1, 0.5)  # seconds between two attempts: by chance, so that processes do not come back all at once
+CANCEL_AGAIN = 1.0  # seconds
 QUEUE = 1000  # messages read and not taken yet; more wait in the connection
 
 Direction = Literal["listening", "publishing"]
@@ -81,6 +82,17 @@ def client_of(url: str) -> Redis:
     return client
 
 
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancels a task that talks to Redis until it has ended.
+
+    Once may not do: redis-py sends with `asyncio.wait_for`, which before Python 3.12 forgets that it was cancelled
+    where that meets what it waited for.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN)
+
+
 class RedisBackend(BroadcastBackend):
     """One channel of a Redis server, for as long as it takes.
 
@@ -107,8 +119,7 @@ class RedisBackend(BroadcastBackend):
 
     async def disconnect(self) -> None:
         if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
+            await end(self._pump)
         await self._listener.aclose()
         await self._publisher.aclose()
 

@@ -16,7 +16,7 @@ from broadcaster import Broadcast
 
 from storage.hints import GAP, Hearing
 from storage.log import Log
-from storage.redis_wire import PAUSE, RedisBackend
+from storage.redis_wire import PAUSE, RedisBackend, end
 
 CHANNEL = "connect-inbox"
 AT_ONCE = 1000  # hints in one message
@@ -53,8 +53,7 @@ class Wire:
             try:
                 yield
             finally:
-                sending.cancel()
-                await asyncio.wait([sending])
+                await end(sending)
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(LAST_CHANCE):
                         await self._send()

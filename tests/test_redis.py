@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from storage import redis_wire
 from storage.redis_wire import Direction, Health
 from storage.store import Store, open_store
-from storage.wire import CHANNEL
+from storage.wire import CHANNEL, open_wire
 from tests.commands import wait_until
 from tests.proxy import proxy_to
 from tests.redis_server import RedisServer, free_port, need, need_redis, redis_server
@@ -239,6 +239,21 @@ async def test_the_last_hint_is_sent_before_a_process_ends(
         async with opening(redis.url) as here:
             position = await written(here, workspace)
         await reached(there, workspace, position)
+
+
+@pytest.mark.parametrize("silence", [redis_wire.SILENCE, 0.001], ids=["as it tells something", "as it asks"])
+async def test_it_ends_at_whatever_moment_it_is_told_to(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, silence: float
+) -> None:
+    monkeypatch.setattr(redis_wire, "SILENCE", silence)
+    monkeypatch.setattr(redis_wire, "CANCEL_AGAIN", 0.1)
+    for turns in range(15):  # of the loop, after which it is told
+        async with asyncio.timeout(DEADLINE), open_wire(redis.url) as wire:
+            wire.tell("workspace", 1)
+            await wait_until(lambda wire=wire: wire.is_up and not wire._unsent)  # type: ignore[misc]
+            wire.tell("workspace", 2)
+            for _ in range(turns):
+                await asyncio.sleep(0)
 
 
 async def test_one_that_may_not_publish_is_down_until_it_may(
