@@ -1,4 +1,4 @@
-"""The ASGI app: /graphql, by POST, as a stream of events, and as a WebSocket; and what operators ask beside it."""
+"""The ASGI app: /graphql, by POST, by GET, as a stream of events, as a WebSocket; and what operators ask beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from connect_inbox import logs
 from connect_inbox.auth import open_gate
 from connect_inbox.graphql.groups import Groups
-from connect_inbox.graphql.http import Endpoint
+from connect_inbox.graphql.http import PREFLIGHT, Endpoint
 from connect_inbox.graphql.intake import Intake
 from connect_inbox.graphql.websocket import Sockets
 from connect_inbox.health import Health, open_health
@@ -54,12 +54,12 @@ def create_app(settings: Settings, store: Store) -> Starlette:
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
-        allow_methods=["POST"],
-        allow_headers=["authorization", "content-type", "x-request-id"],
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-request-id", PREFLIGHT],
         expose_headers=["x-request-id", "retry-after"],
     )
     return App(
-        routes=[Route(PATH, graphql, methods=["POST"]), *operators],
+        routes=[Route(PATH, graphql, methods=["GET", "POST"]), *operators],
         middleware=[Middleware(logs.Requests, answered=answered), cors],
         lifespan=lifespan,
     )

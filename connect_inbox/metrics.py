@@ -69,7 +69,8 @@ class Sources(Collector):
         yield gauge("sockets", "WebSockets that are open.", len(self.sockets))
         about = "WebSockets that ended, by our close code, or `client`."
         yield counters("sockets_closed", about, "code", self.sockets.closed)
-        yield counter("slow_clients", "WebSockets cut off because their client did not read.", self.sockets.cut_off)
+        about = "WebSockets and event streams cut off because their client did not read."
+        yield counter("slow_clients", about, self.sockets.cut_off + self.endpoint.cut_off)
 
     def _subscriptions(self) -> Iterator[Metric]:
         groups = self.groups

@@ -23,6 +23,7 @@ SEND_BUFFER = 256 * 1024  # bytes that the system holds for a client, beside tho
 CHUNK = 64 * 1024  # bytes written before it is asked again whether there is room
 TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket; clients come back after it
 EXTENSION = "connect_inbox.socket"
+GIVEN_UP = "connect_inbox.given_up"  # in the state of a request whose client did not read the answer
 
 
 def text_frame(*parts: bytes) -> bytes:
@@ -139,4 +140,6 @@ class RequestProtocol(Impatient, H11Protocol):
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower than asyncio's
 
     def give_up(self) -> None:
+        if self.scope is not None:
+            self.scope["state"][GIVEN_UP] = True
         self.transport.abort()

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from graphql import OperationType
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
@@ -21,6 +22,7 @@ from connect_inbox.graphql.groups import Groups, Subscriber
 from connect_inbox.graphql.intake import Intake
 from connect_inbox.graphql.operation import Invalid, encode, errors_of
 from connect_inbox.graphql.origins import is_allowed
+from connect_inbox.protocols import GIVEN_UP
 from connect_inbox.rates import RateLimited
 from resolvers.context import Context
 from schema.types.context import Caller
@@ -31,13 +33,15 @@ from storage.store import Store
 JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
 EVENTS = "text/event-stream"
+PREFLIGHT = "graphql-require-preflight"  # no link, image or form sends it, and browsers ask before they do
 HEARTBEAT = 12.0  # seconds of silence after which a comment tells proxies that the stream is alive
+ONLY_POST = {"allow": "POST"}
 COMPLETE = b"event: complete\ndata:\n\n"
 MOST_WAITING = 16  # events that wait for a client to read them
 
 
 class Endpoint:
-    """What answers a POST to /graphql."""
+    """What answers a POST to /graphql, and a GET that no web page of somebody else's can have caused."""
 
     def __init__(
         self, store: Store, gate: Gate, groups: Groups, intake: Intake, origins: tuple[str, ...], max_body_size: int
@@ -49,6 +53,7 @@ class Endpoint:
         self._origins = origins
         self._max_body_size = max_body_size
         self._streams: set[Stream] = set()
+        self.cut_off = 0  # event streams whose client did not read
 
     @property
     def streams(self) -> int:
@@ -61,12 +66,15 @@ class Endpoint:
             stream.break_off()
 
     async def __call__(self, request: HTTPRequest) -> Response:
+        is_post = request.method == "POST"
+        if not is_post and PREFLIGHT not in request.headers:
+            return answer(405, JSON, bad_input(f"a request is a POST, or a GET with the header {PREFLIGHT}"), ONLY_POST)
         media = media_of(request.headers.get("accept"))
         if media is None:
             return answer(406, JSON, bad_input(f"an answer is {RESPONSE}, {JSON} or {EVENTS}"))
         if not is_allowed(request.headers, self._origins):
             return answer(403, media, bad_input("this origin is not allowed"))
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        if is_post and request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             return answer(415, media, bad_input(f"a request's content-type is {JSON}"))
         try:
             return await self._answer(request, media)
@@ -77,7 +85,7 @@ class Endpoint:
         except ApiError as error:
             return answer(400, media, error)
         except HTTPException as error:
-            return answer(error.status_code, media, bad_input(error.detail))
+            return answer(error.status_code, media, bad_input(error.detail), error.headers)
         except ClientDisconnect:
             return answer(400, media, bad_input("the body did not come"))  # which nobody reads
         except Exception as error:
@@ -87,14 +95,28 @@ class Endpoint:
         address = self._intake.address_of(request)
         self._intake.admit(address)
         admitted = await self._gate.admit(bearer(request.headers.get("authorization")))
+        if request.method != "POST":
+            return await self._answer_get(request, admitted.caller, address, media)
         asked = operations.request_of(operations.decode(await body_of(request, self._max_body_size)))
         if media == EVENTS:
-            return self._stream(asked, admitted, address)
+            return self._stream(request, asked, admitted, address)
         return await self._respond(asked, admitted.caller, address, media)
 
-    async def _respond(self, asked: operations.Request, caller: Caller, address: str, media: str) -> Response:
+    async def _answer_get(self, request: HTTPRequest, caller: Caller, address: str, media: str) -> Response:
+        if media == EVENTS:
+            raise HTTPException(405, "an event stream begins with a POST", ONLY_POST)
+        asked = operations.request_of(asked_in(request.query_params))
+        response = await self._respond(asked, caller, address, media, is_get=True)
+        response.headers["cache-control"] = "no-store"
+        return response
+
+    async def _respond(
+        self, asked: operations.Request, caller: Caller, address: str, media: str, is_get: bool = False
+    ) -> Response:
         try:
             operation, limit = self._intake.prepare(asked, caller, address)
+            if is_get and operation.kind is not OperationType.QUERY:
+                raise HTTPException(405, "what is asked for by GET is a query", ONLY_POST)
             if operation.kind is OperationType.SUBSCRIPTION:
                 raise Invalid([coded(bad_input(f"a subscription needs the media type {EVENTS}, or a WebSocket"))])
         except Invalid as invalid:
@@ -106,13 +128,18 @@ class Endpoint:
             return respond(200 if media == JSON else 400, media, result)
         return respond(200, media, result)
 
-    def _stream(self, asked: operations.Request, admitted: Pass, address: str) -> Response:
+    def _stream(
+        self, request: HTTPRequest, asked: operations.Request, admitted: Pass, address: str
+    ) -> StreamingResponse:
         self._intake.rates.check_address_streams(address)
         self._intake.rates.check_token_streams(admitted.caller.token)
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return StreamingResponse(self._events(asked, admitted, address), media_type=EVENTS, headers=headers)
+        events = self._events(request, asked, admitted, address)
+        return StreamingResponse(events, media_type=EVENTS, headers=headers)
 
-    async def _events(self, asked: operations.Request, admitted: Pass, address: str) -> AsyncIterator[bytes]:
+    async def _events(
+        self, request: HTTPRequest, asked: operations.Request, admitted: Pass, address: str
+    ) -> AsyncIterator[bytes]:
         """The stream's bytes: an event for each result, comments in between, and one that says that it is complete."""
         stream = Stream(self._gate, admitted)
         self._streams.add(stream)
@@ -129,6 +156,7 @@ class Endpoint:
                     yield piece
             finally:
                 self._streams.discard(stream)
+                self.cut_off += GIVEN_UP in request.scope["state"]
                 beginning.cancel()
                 stream.drop()  # without waiting for anything: where the client has gone, this is being cancelled
 
@@ -212,6 +240,13 @@ def media_of(accept: str | None) -> str | None:
     return JSON if accepted & {"*/*", "application/*", ""} else None
 
 
+def asked_in(parameters: QueryParams) -> dict[str, object]:
+    """What the parameters of an address ask for, as a body would have it. Raises BAD_USER_INPUT."""
+    asked: dict[str, object] = dict(parameters)
+    decoded = {name: operations.decode(parameters[name]) for name in ("variables", "extensions") if name in parameters}
+    return asked | decoded
+
+
 async def body_of(request: HTTPRequest, most: int) -> bytes:
     """A request's body, of which no more than `most` bytes are read."""
     body = bytearray()
@@ -222,8 +257,10 @@ async def body_of(request: HTTPRequest, most: int) -> bytes:
     return bytes(body)
 
 
-def answer(status: int, media: str, error: Exception) -> Response:
-    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+def answer(status: int, media: str, error: Exception, more: Mapping[str, str] | None = None) -> Response:
+    headers = dict(more or {})
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
     if isinstance(error, RateLimited):
         headers["retry-after"] = str(error.retry_after)
     return respond(status, JSON if media == EVENTS else media, {"errors": [coded(error)]}, headers)

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from connect_inbox import protocols
 from connect_inbox import server as server_module
 from connect_inbox.settings import Settings
 from storage.store import Store, open_store
@@ -181,6 +182,24 @@ async def test_a_client_that_is_cut_off(
     async with running(store, Settings(metrics=True)) as impatient, raw_subscription(impatient, token, ADDED):
         await until(impatient, 1, "slow_clients_total")
         await until(impatient, 1, "sockets_closed_total", code="1013")
+
+
+async def test_an_event_stream_that_is_cut_off(
+    store: Store, server: Server, workspace: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose client does not read is counted, one that merely ends is not."""
+    token = await token_for(store, workspace.id, workspace.member.id)
+    async with open_stream(server.api(token), ADDED):
+        await until(server, 1, "event_streams")
+    await until(server, 0, "event_streams")
+    assert await value(server, "slow_clients_total") == 0
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    thread = await influencer(store, workspace, "Anna")
+    async with open_stream(server.api(token), ADDED), asyncio.timeout(DEADLINE):
+        await until(server, 1, "event_streams")
+        while await value(server, "event_streams"):
+            await send(store, workspace.member, thread, "x" * 49_000)
+    assert await value(server, "slow_clients_total") == 1
 
 
 async def test_documents_that_are_kept(store: Store, server: Server) -> None:

@@ -60,6 +60,7 @@ async def preflight(server: Server, origin: str, method: str = "POST") -> tuple[
 
 async def test_a_preflight(guarded: Server) -> None:
     assert await preflight(guarded, APP) == (200, APP)
+    assert await preflight(guarded, APP, "GET") == (200, APP)
     assert (await preflight(guarded, APP, "DELETE"))[0] == 400
     for origin in FOREIGN:
         assert await preflight(guarded, origin) == (400, None), origin
