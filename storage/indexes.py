@@ -34,6 +34,14 @@ OF_INFLUENCER: Index = [("influencer_id", ASCENDING), ("added", DESCENDING)]
 OF_OWNER: Index = [("workspace", ASCENDING), ("owner_id", ASCENDING)]
 BY_TOKEN_ID: Index = [("token_id", ASCENDING)]
 
+CHUNKS: Index = [("files_id", ASCENDING), ("n", ASCENDING)]
+UPLOADS: Index = [("started_at", ASCENDING)]
+EXPIRING: Index = [("expires_at", ASCENDING)]
+OUTBOX: Index = [("stage", ASCENDING), ("due", ASCENDING)]
+MAIL_STATES: Index = [("active", ASCENDING), ("lease_until", ASCENDING)]
+MAIL_UIDS: Index = [("place", ASCENDING), ("uid", ASCENDING)]
+RETRIES: Index = [("retry", ASCENDING)]
+
 INDEXES: dict[str, list[Index]] = {
     "entries": [ENTRIES],
     "influencers": [INBOX, INBOX_OF_FACET],
@@ -50,6 +58,14 @@ INDEXES: dict[str, list[Index]] = {
     "participations": [OF_INFLUENCER],
     "notes": [OF_INFLUENCER],
     "tokens": [OF_OWNER, BY_TOKEN_ID],
+    "fs.chunks": [CHUNKS],
+    "uploads": [UPLOADS],
+    "oauth_flows": [EXPIRING],
+    "mailboxes": [OF_WORKSPACE],
+    "outbox": [OUTBOX],
+    "mail_states": [MAIL_STATES],
+    "mail_uids": [MAIL_UIDS],
+    "quarantined_mails": [OF_WORKSPACE, RETRIES],
 }
 
 
