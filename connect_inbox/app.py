@@ -1,4 +1,4 @@
-"""The ASGI app: /graphql, by POST, by GET, as a stream of events, as a WebSocket; and what operators ask beside it."""
+"""The ASGI app: /graphql, by POST, by GET, as a stream of events, as a WebSocket; files; and what operators ask."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 
 from connect_inbox import logs
 from connect_inbox.auth import open_gate
+from connect_inbox.files import Files
 from connect_inbox.graphql.groups import Groups
 from connect_inbox.graphql.http import PREFLIGHT, Endpoint
 from connect_inbox.graphql.intake import Intake
@@ -25,6 +26,7 @@ from connect_inbox.health import Health, open_health
 from connect_inbox.metrics import Metrics, Sources, open_metrics
 from connect_inbox.settings import Settings
 from connect_inbox.timings import Timings
+from storage import attachments
 from storage.store import Store
 
 PATH = "/graphql"
@@ -42,12 +44,17 @@ def create_app(settings: Settings, store: Store) -> Starlette:
             groups, intake, origins = Groups(store), Intake(settings), settings.allowed_origins
             app.state.endpoint = Endpoint(store, gate, groups, intake, origins, settings.max_body_size)
             app.state.sockets = Sockets(store, gate, groups, intake, origins, settings.init_timeout)
+            app.state.files = Files(store, gate, intake, origins, settings.max_attachment_size)
             counted = Sources(
                 store, groups, intake, app.state.endpoint, app.state.sockets, answered, loop_lag=Timings()
             )
             async with open_metrics(counted) as app.state.metrics:
                 yield
 
+    files = [
+        Route(attachments.PATH, upload, methods=["POST"]),
+        Route(f"{attachments.PATH}/{{id}}/{{name}}", download, methods=["GET"]),  # and HEAD
+    ]
     operators = [Route("/healthz", alive), Route("/readyz", ready)]
     if settings.metrics:
         operators.append(Route("/metrics", metrics))
@@ -59,7 +66,7 @@ def create_app(settings: Settings, store: Store) -> Starlette:
         expose_headers=["x-request-id", "retry-after"],
     )
     return App(
-        routes=[Route(PATH, graphql, methods=["GET", "POST"]), *operators],
+        routes=[Route(PATH, graphql, methods=["GET", "POST"]), *files, *operators],
         middleware=[Middleware(logs.Requests, answered=answered), cors],
         lifespan=lifespan,
     )
@@ -78,6 +85,16 @@ class App(Starlette):
 async def graphql(request: Request) -> Response:
     endpoint: Endpoint = request.app.state.endpoint
     return await endpoint(request)
+
+
+async def upload(request: Request) -> Response:
+    files: Files = request.app.state.files
+    return await files.upload(request)
+
+
+async def download(request: Request) -> Response:
+    files: Files = request.app.state.files
+    return await files.download(request)
 
 
 async def alive(request: Request) -> Response:

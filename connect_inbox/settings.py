@@ -184,6 +184,10 @@ class Settings:
         "CONNECT_INBOX_MAX_BODY", 256 * 1024, bytes_of(1024, 16 * 1024 * 1024), "262144",
         "Greatest size of a request's body, in bytes.",
     )  # fmt: skip
+    max_attachment_size: int = setting(
+        "CONNECT_INBOX_MAX_ATTACHMENT", 25 * 1024 * 1024, bytes_of(1024, 1024**3), "26214400",
+        "Greatest size of a file that is uploaded, in bytes.",
+    )  # fmt: skip
     max_frame_size: int = setting(
         "CONNECT_INBOX_MAX_FRAME", 256 * 1024, bytes_of(1024, 16 * 1024 * 1024), "262144",
         "Greatest size of a WebSocket message from a client, in bytes.",
@@ -238,11 +242,11 @@ class Settings:
     )  # fmt: skip
     streams_per_token: int = setting(
         "CONNECT_INBOX_STREAMS_PER_TOKEN", 1000, whole(0, 2**31 - 1), "1000",
-        "Sockets and event streams that a token can hold, at one process; 0 for no limit.",
+        "Sockets, event streams and uploads that a token can hold, at one process; 0 for no limit.",
     )  # fmt: skip
     streams_per_address: int = setting(
         "CONNECT_INBOX_STREAMS_PER_ADDRESS", 20_000, whole(0, 2**31 - 1), "20000",
-        "Sockets and event streams that a client's address can hold, at one process; 0 for no limit.",
+        "Sockets, event streams and uploads that a client's address can hold, at one process; 0 for no limit.",
     )  # fmt: skip
     operations_per_socket: int = setting(
         "CONNECT_INBOX_OPERATIONS_PER_SOCKET", 100, whole(1, 10_000), "100",

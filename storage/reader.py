@@ -23,7 +23,7 @@ from schema.types.notification import Notification
 from schema.types.paging import Edge, page_info
 from schema.types.tag import Tag, Variable
 from schema.types.thread import MessageConnection, MessagePageArguments, Thread
-from storage import timeline
+from storage import attachments, timeline
 from storage.changes import Change
 from storage.cursors import format_cursor
 from storage.documents import Document, from_document, from_milliseconds
@@ -252,6 +252,10 @@ class StoreReader:
             if document["workspace"] == self.caller.workspace:
                 participations.setdefault(document["influencer_id"], []).append(participation_of(document, marks))
         return participations
+
+    def file_url(self, id: str, name: str) -> str:
+        """Where an attachment can be fetched, by everybody who is told."""
+        return attachments.url_of(self.store, self.caller.workspace, id, name)
 
     async def messages_between(self, thread_id: str, first: int, last: int) -> list[Message]:
         """The thread's messages at log positions from `first` to `last` that can be unread."""

@@ -23,6 +23,7 @@ class Store:
     wire: Wire
     counts: Counts
     keys: KeyRing = field(default_factory=KeyRing.random)
+    address: str = ""  # at which clients reach the server; without one, addresses are paths
 
 
 @asynccontextmanager
@@ -31,6 +32,7 @@ async def open_store(
     database_name: str = "connect_inbox",
     wire_url: str = "memory://",
     keys: KeyRing | None = None,
+    address: str = "",
 ) -> AsyncIterator[Store]:
     """Connects, brings stored formats and indexes up to date, and listens to the other processes.
 
@@ -43,6 +45,6 @@ async def open_store(
         log = Log(database, wire.tell)
         async with wire.listening(log):
             try:
-                yield Store(database, log, wire, Counts(database), keys or KeyRing.random())
+                yield Store(database, log, wire, Counts(database), keys or KeyRing.random(), address)
             finally:
                 await log.finish()

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+from storage.files import remove_leftovers
 from storage.store import Store
 from storage.workspaces import workspaces
 
@@ -24,7 +25,7 @@ async def run_upkeep(store: Store, interval: float, log_days: float) -> None:
     """Goes on until it is cancelled. Errors are logged and end nothing.
 
     Every `interval` seconds it looks after the workspaces that are followed here, every ten minutes it forgets what is
-    older than `log_days`; at the beginning it repairs every workspace.
+    older than `log_days` and removes what broken uploads have left; at the beginning it repairs every workspace.
     """
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_following(store, interval))
@@ -52,6 +53,10 @@ async def keep_pruning(store: Store, log_days: float) -> None:
 
     while True:
         await for_each("prune", await all_workspaces(store), prune)
+        try:
+            await remove_leftovers(store)
+        except Exception:
+            logger.exception("what uploads have left could not be removed")
         await asyncio.sleep(PRUNE_INTERVAL)
 
 

@@ -64,6 +64,20 @@ class Attachment:
     name: str = strawberry.field(description="The file's name, without any path.")
     content_type: str = strawberry.field(description="What its content is, as found in it.")
     size: int = strawberry.field(description="Its size in bytes.")
+    content_id: str | None = strawberry.field(
+        default=None, description="By what an e-mail's HTML shows it (`cid:`), without angle brackets."
+    )
+    is_inline: bool = strawberry.field(
+        default=False, description="Whether it is a part of an e-mail's HTML rather than a file that goes with it."
+    )
+
+    blob_id: strawberry.Private[str]
+
+    @strawberry.field(
+        description="Where it can be fetched, without a token, for at least an hour: ask for it when it is shown."
+    )
+    def url(self, info: Info) -> str:
+        return info.context.reader.file_url(self.id, self.name)
 
 
 @strawberry.type(description="One item in a thread: what was written, sent, received or given.")

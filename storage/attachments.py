@@ -1,0 +1,81 @@
+"""Attachments: files with a name and a type, each of which is some blob's bytes.
+
+One is made outside of the log, and seen once a message or a draft holds a copy of its description. It is fetched at an
+address that is good for everybody who has it, for at most two hours: it is signed, with the workspace bound in.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import quote
+
+from schema.types.errors import not_found
+from schema.types.message import Attachment
+from schema.types.node import kind_of, new_id
+from schema.types.scalars import now
+from storage.documents import from_document, to_document, to_milliseconds
+from storage.file_types import safe_name, type_of
+from storage.files import Blob
+from storage.store import Store
+
+PATH = "/attachments"
+HOUR = 3600  # seconds
+_ID = re.compile(r"attachment_[0-9A-Z]{26}")  # nothing else is given to the database
+
+
+async def add(
+    store: Store,
+    workspace: str,
+    owner_id: str,
+    name: str,
+    blob: Blob,
+    first_bytes: bytes,
+    content_id: str | None = None,
+    is_inline: bool = False,
+) -> Attachment:
+    """A new attachment, of a name as somebody gave it and a type as found in its first bytes."""
+    name = safe_name(name)
+    attachment = Attachment(
+        id=new_id("attachment"), name=name, content_type=type_of(first_bytes, name), size=blob.size,
+        content_id=content_id, is_inline=is_inline, blob_id=blob.id,
+    )  # fmt: skip
+    made = {"workspace": workspace, "owner_id": owner_id, "added_at": to_milliseconds(now())}
+    await store.database.insert("attachments", {"_id": attachment.id, **to_document(attachment), **made})
+    return attachment
+
+
+async def access_attachments(store: Store, workspace: str, ids: list[str]) -> list[Attachment]:
+    """The workspace's attachments with these ids, in their order. Raises NOT_FOUND, BAD_USER_INPUT for no id at all."""
+    for id in ids:
+        kind_of(id)
+    found = await store.database.get_many("attachments", ids)
+    for id in ids:
+        if id not in found or found[id]["workspace"] != workspace:
+            raise not_found(id)
+    return [from_document(Attachment, found[id]) for id in ids]
+
+
+def url_of(store: Store, workspace: str, id: str, name: str) -> str:
+    """An attachment's address. It stays the same for an hour, so that what was fetched can be kept."""
+    expires = (seconds() // HOUR + 2) * HOUR
+    signature = store.keys.sign(signed_text(workspace, id, name, expires))
+    return f"{store.address}{PATH}/{id}/{quote(name, safe='')}?expires={expires}&signature={signature}"
+
+
+async def at_url(store: Store, id: str, name: str, expires: int, signature: str) -> tuple[str, Attachment] | None:
+    """The workspace and the attachment that an address is of; None where it is none of ours, or no longer."""
+    document = await store.database.get("attachments", id) if _ID.fullmatch(id) else None
+    workspace = document["workspace"] if document else ""
+    is_ours = store.keys.verifies(signed_text(workspace, id, name, expires), signature)
+    if document is None or not is_ours or expires <= seconds():
+        return None
+    return workspace, from_document(Attachment, document)
+
+
+def signed_text(workspace: str, id: str, name: str, expires: int) -> str:
+    return f"attachment {workspace} {id} {expires} {name}"
+
+
+def seconds() -> int:
+    return int(time.time())
