@@ -40,11 +40,18 @@ def own_state(info: Info) -> tuple[Caller, str]:
     return caller, caller.member
 
 
+def member_to_write(info: Info) -> tuple[Caller, str]:
+    """What is a person's own to do: for members who write, and no partner."""
+    caller = _allowed(info, {Role.MEMBER, Role.ADMIN}, None)
+    assert caller.member is not None, "who has a role is a member"
+    return caller, caller.member
+
+
 def _allowed(info: Info, roles: set[Role], scope: str | None) -> Caller:
     caller = info.context.caller
     if caller.role is None:
         if scope is None or scope not in caller.scopes:
-            raise forbidden(f"this needs the scope {scope}" if scope else "this is for an ADMIN")
+            raise forbidden(f"this needs the scope {scope}" if scope else "this is for members")
     elif caller.role not in roles:
         wanted = " or ".join(role.name for role in Role if role in roles)
         raise forbidden(f"this needs the role {wanted}" if roles else f"this is for partners with the scope {scope}")

@@ -12,6 +12,7 @@ from schema.types.errors import UserErrorCode
 from schema.types.rate_limit import RateLimit
 from storage.reader import StoreReader
 from storage.store import Store
+from sync.mail_access import MailAccess
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Context:
 
     store: Store
     reader: StoreReader
+    mail: MailAccess = field(default_factory=MailAccess)
     rate_limit: RateLimit = field(default_factory=lambda: RateLimit(cost=0))
     refused: UserErrorCode | None = None  # why a mutation was
 

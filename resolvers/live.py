@@ -20,11 +20,13 @@ from schema.types.change import (
     ThreadEvent,
     ThreadEventKind,
 )
+from schema.types.mailbox import MailboxChanged
 from schema.types.node import kind_of
 from storage import inbox
 from storage.changes import Change
 from storage.feed import Batch
 from storage.inbox import UNREAD_SECTION, View, view_of
+from storage.mailboxes import changed_mailbox
 from storage.reader import StoreReader
 
 
@@ -63,14 +65,32 @@ async def thread_changed(info: Info, thread_id: ThreadId, since: Since = None) -
 async def thread_event(change: Change, position: str, reader: StoreReader) -> ThreadEvent:
     assert change.thread is not None
     message = await reader.message_of(change) if change.message else None
+    if change.changed is not None:
+        message = await reader.message(change.changed)
     return ThreadEvent(
         position=position,
-        kind=ThreadEventKind.MESSAGE_ADDED if message else ThreadEventKind.THREAD_UPDATED,
+        kind=kind_of_event(change),
         message=message,
         message_id=message.id if message else None,
         thread_id=change.thread,
         marked=change.marked,
     )
+
+
+def kind_of_event(change: Change) -> ThreadEventKind:
+    if change.message is not None:
+        return ThreadEventKind.MESSAGE_ADDED
+    return ThreadEventKind.THREAD_UPDATED if change.changed is None else ThreadEventKind.MESSAGE_UPDATED
+
+
+async def mailbox_changed(info: Info, since: Since = None) -> Feed:
+    access.to_read(info)
+
+    async def tell(change: Change, position: str, reader: StoreReader) -> MailboxChanged | None:
+        mailbox = changed_mailbox(change)
+        return MailboxChanged(position=position, mailbox=await reader.mailbox(mailbox)) if mailbox else None
+
+    return of_changes(since, tell)
 
 
 async def inbox_changed(info: Info, since: Since = None, filter: Filter = None) -> Feed:

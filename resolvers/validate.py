@@ -41,6 +41,10 @@ def text(value: str, *field: str, most: int = TEXT) -> str:
     """Text of any number of lines."""
     if not value.strip():
         raise Refused(UserErrorCode.BLANK, f"{field[-1]} must not be empty", *field)
+    return optional_text(value, *field, most=most)
+
+
+def optional_text(value: str, *field: str, most: int = TEXT) -> str:
     if len(value) > most:
         raise Refused(UserErrorCode.TOO_LONG, f"{field[-1]} has at most {most} characters", *field)
     if _NOT_IN_TEXT.search(value):

@@ -9,11 +9,24 @@ from typing import Any
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import campaigns, influencers, live, members, messages, queries, reading, tags
+from resolvers import (
+    campaigns,
+    drafts,
+    influencers,
+    live,
+    mailboxes,
+    members,
+    messages,
+    queries,
+    reading,
+    tags,
+)  # fmt: skip
 from schema.types.asset import Asset, AssetDelivery
 from schema.types.campaign import Campaign, Participation
 from schema.types.change import InboxEvent, MessageAdded, NotificationAdded, ThreadEvent
+from schema.types.draft import Draft
 from schema.types.influencer import Influencer, Note
+from schema.types.mailbox import Mailbox, MailboxChanged, QuarantinedMail
 from schema.types.member import Member, Partner, Workspace
 from schema.types.message import Message
 from schema.types.node import VIEWER
@@ -63,6 +76,13 @@ class Query:
     tags = strawberry.field(tags.tags, description="The workspace's tags, in the order of their names.")
     tokens = strawberry.field(members.tokens, description="The workspace's tokens, without the secrets. For an ADMIN.")
     members = strawberry.field(members.members, description="The team, in the order they joined.")
+    mailbox_providers = strawberry.field(
+        mailboxes.mailbox_providers, description="The providers by which mailboxes can be connected with OAuth 2."
+    )
+    quarantined_mails = strawberry.field(
+        mailboxes.quarantined_mails, description="Mails that could not be taken apart, newest first."
+    )
+    mailboxes = strawberry.field(mailboxes.mailboxes, description="The connected mailboxes, in the order they were.")
     rate_limit = strawberry.field(queries.rate_limit, description="What this request costs, and what is left.")
 
 
@@ -107,6 +127,36 @@ class Mutation:
     mark_notifications_read = mutation(
         reading.mark_notifications_read, description="Marks notifications as seen; the messages stay as they are."
     )
+    resolve_delivery = mutation(
+        messages.resolve_delivery,
+        description="Says what became of an e-mail whose outcome is unknown, or sends one again that failed.",
+    )
+    save_draft = mutation(drafts.save_draft, description="Saves what the viewer has begun to write in a thread.")
+    delete_draft = mutation(drafts.delete_draft, description="Deletes a draft of the viewer's.")
+    connect_mailbox = mutation(
+        mailboxes.connect_mailbox, description="Connects a mailbox by a password, once its servers have let us in."
+    )
+    begin_mailbox_authorization = mutation(
+        mailboxes.begin_mailbox_authorization,
+        description="Begins to connect a mailbox through its provider, by OAuth 2.",
+    )
+    update_mailbox = mutation(mailboxes.update_mailbox, description="Changes a mailbox. For its owner or an ADMIN.")
+    disconnect_mailbox = mutation(
+        mailboxes.disconnect_mailbox,
+        description="Disconnects a mailbox; what came and went by it stays. For its owner or an ADMIN.",
+    )
+    set_default_mailbox = mutation(
+        mailboxes.set_default_mailbox, description="Chooses the mailbox that e-mail goes from where none is named."
+    )
+    check_mailbox = mutation(
+        mailboxes.check_mailbox, description="Has a mailbox compared with its server, and gaps filled."
+    )
+    retry_quarantined_mail = mutation(
+        mailboxes.retry_quarantined_mail, description="Has a mail that could not be taken apart tried once more."
+    )
+    discard_quarantined_mail = mutation(
+        mailboxes.discard_quarantined_mail, description="Puts a mail out of the way that is not needed."
+    )
     create_member = mutation(
         members.create_member, description="Adds a member, who starts with everything read. For an ADMIN."
     )
@@ -143,6 +193,7 @@ class Subscription:
         "The viewer's unread count: now, then after every change of it.",
         per_viewer=True,
     )
+    mailbox_changed = subscription(live.mailbox_changed, MailboxChanged, "Every change of how a mailbox is.")
     notification_added = subscription(
         live.notification_added, NotificationAdded, "Every notification that the viewer gets.", per_viewer=True
     )
@@ -153,8 +204,8 @@ schema = strawberry.Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[
-        Asset, AssetDelivery, Campaign, Influencer, Member, Message, Note, Notification, Participation, Partner, Tag,
-        Thread, Variable, Workspace,
+        Asset, AssetDelivery, Campaign, Draft, Influencer, Mailbox, Member, Message, Note, Notification, Participation,
+        Partner, QuarantinedMail, Tag, Thread, Variable, Workspace,
     ],
     config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
 )  # fmt: skip

@@ -39,6 +39,7 @@ class Change:
     nodes: list[str]  # ids of the objects of the API that differ after it
     thread: str | None = None  # the thread whose row in the inbox differs after it
     message: str | None = None  # the message that was added
+    changed: str | None = None  # the message that differs after it
     only: str | None = None  # the one member who may know of it: read state is nobody else's business
     notified: dict[str, str] = field(default_factory=dict)  # member -> the notification they got
     unread: dict[str, list[int]] = field(default_factory=dict)  # member -> unread messages of the thread, before, after

@@ -4,6 +4,7 @@ listed      1 unless archived: whether the thread is in the inbox
 rank        its place there: the log position of its last message, and below all of those, who was never written to
 facets      the ids of their campaigns and tags, by which an inbox is filtered
 last_message_id, last_order, last_activity_at    the newest message
+last_mail, last_campaign    the newest e-mail, and the campaign that the brand last wrote to them in
 counted     how many of its messages can be unread, and `heard` the log position of the newest such
 """
 
@@ -103,6 +104,8 @@ async def put_influencer(turn: Turn, new: NewInfluencer) -> tuple[Change, str]:
         "last_activity_at": None,
         "counted": 0,
         "heard": 0,
+        "last_mail": None,
+        "last_campaign": None,
     }
     for kind, value, name in unique_values(fields):
         await must_be_free(turn, kind, value, f"another influencer has this: {value[:80]}", name)

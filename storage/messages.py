@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from schema.types.context import Caller
 from schema.types.errors import not_found
 from schema.types.message import (
+    Attachment,
+    CampaignMatch,
     Delivery,
     DeliveryState,
     Message,
     MessageChannel,
     MessageDirection,
     MessageKind,
+    Recipient,
 )
 from schema.types.node import influencer_id_of, new_id
 from schema.types.notification import NotificationReason
@@ -22,10 +26,27 @@ from storage.campaigns import put_participant
 from storage.changes import Change, Turn, place_of
 from storage.claims import Key, Made
 from storage.documents import Document, to_document, to_milliseconds
+from storage.drafts import put_draft_deleted
 from storage.log import Outcome
 from storage.marks import marks_of, put_mark, put_notification
 from storage.store import Store
 from storage.workspaces import active_members
+
+
+@dataclass(frozen=True)
+class Mail:
+    """What an e-mail has beside what every message has. One of ours gets its Message-ID when it is added."""
+
+    mailbox_id: str
+    sender_address: str
+    recipients: list[Recipient]
+    references: list[str] = field(default_factory=list)
+    mail_id: str | None = None
+    quoted_text: str | None = None
+    signature: str | None = None
+    has_remote_images: bool = False
+    campaign_match: CampaignMatch | None = None
+    raw_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,18 +59,32 @@ class NewMessage:
     text: str
     channel: MessageChannel = MessageChannel.PLATFORM
     subject: str | None = None
-    html: str | None = None
+    safe_html: str | None = None
     automatic: bool = False
     campaign_id: str | None = None
     asset_delivery_id: str | None = None
     sent_at: datetime | None = None
+    author_id: str | None = None  # of what is outbound, where that is not the caller
+    attachments: list[Attachment] = field(default_factory=list)
+    mail: Mail | None = None
 
 
-async def add_message(store: Store, caller: Caller, new: NewMessage, key: Key | None) -> Outcome[Made]:
-    """Adds a message, once per key. One within a campaign puts its influencer into the campaign. Raises NOT_FOUND."""
+async def add_message(
+    store: Store, caller: Caller, new: NewMessage, key: Key | None, draft: str | None = None
+) -> Outcome[Made]:
+    """Adds a message, once per key. One within a campaign puts its influencer into the campaign.
+
+    The caller's draft that it was written as is deleted with it. Raises NOT_FOUND.
+    """
+
+    async def make(turn: Turn) -> tuple[Change, str]:
+        added = await put_message(turn, new, key)
+        if draft is not None:
+            await put_draft_deleted(turn, draft)
+        return added
 
     async def plan(turn: Turn) -> Made:
-        return await claims.once(turn, key, lambda: put_message(turn, new, key))
+        return await claims.once(turn, key, lambda: make(turn))
 
     return claims.dated(await store.log.change(caller, plan))
 
@@ -84,22 +119,60 @@ async def put_message(turn: Turn, new: NewMessage, key: Key | None) -> tuple[Cha
         automatic=new.automatic,
         subject=new.subject,
         text=new.text,
-        html=new.html,
+        safe_html=new.safe_html,
+        attachments=new.attachments,
         sent_at=new.sent_at or turn.at,
-        delivery=None if inbound else Delivery(state=DeliveryState.SENT, at=turn.at),
+        delivery=None if inbound else delivery_of(new, turn.at),
         thread_id=new.thread_id,
-        author_id=influencer_id if inbound else turn.caller.id,
+        author_id=influencer_id if inbound else new.author_id or turn.caller.id,
         campaign_id=new.campaign_id,
         asset_delivery_id=new.asset_delivery_id,
         key=key.value if key and not inbound else None,
         order=change.position,
         counted=influencer["counted"],
+        **mail_fields(new.mail, id),
     )
     message.counted += message.countable
+    if message.mail_id is not None:
+        await put_mail_id(turn, change, message.mail_id, id, new)
     document = {**to_document(message), "heard": change.position if message.countable else influencer["heard"]}
     turn.put(change, "messages", id, document)
     await put_newest(turn, change, influencer, {**document, "_id": id}, message.countable)
     return change, id
+
+
+def delivery_of(new: NewMessage, at: datetime) -> Delivery:
+    """An e-mail is as far as it has come to whom it is for; what is written on the platform is there at once."""
+    found = new.mail.recipients[0].delivery if new.mail and new.mail.recipients else None
+    return found or Delivery(state=DeliveryState.SENT, at=at)
+
+
+def mail_fields(mail: Mail | None, message_id: str) -> dict[str, Any]:
+    """A mail's own fields; the Message-ID of one of ours is made of the message's id, so that every try has the same."""
+    if mail is None:
+        return {}
+    return {**vars(mail), "mail_id": mail.mail_id or own_mail_id(message_id, mail.sender_address)}
+
+
+def own_mail_id(message_id: str, sender_address: str) -> str:
+    """A Message-ID (RFC 5322, section 3.6.4), at the sender's domain as mail servers know it."""
+    domain = sender_address.rpartition("@")[2]
+    try:
+        return f"<{message_id}@{domain.encode('idna').decode()}>"
+    except UnicodeError:
+        return f"<{message_id}@mail.invalid>"
+
+
+def mail_id_claim(workspace: str, mail_id: str) -> str:
+    """The document that says which message an e-mail's Message-ID is of, and of which campaign that is."""
+    return claims.claim_id(workspace, "mail", mail_id)
+
+
+async def put_mail_id(turn: Turn, change: Change, mail_id: str, message_id: str, new: NewMessage) -> None:
+    """Makes a message known by its Message-ID. A sender may use one twice: then the first keeps it."""
+    claim = mail_id_claim(turn.workspace, mail_id)
+    if await turn.get("claims", claim) is None:
+        turn.put(change, "claims", claim, {"owner": message_id, "campaign": new.campaign_id})
 
 
 async def put_newest(turn: Turn, change: Change, old: Document, message: Document, countable: bool) -> None:
@@ -116,12 +189,23 @@ async def put_newest(turn: Turn, change: Change, old: Document, message: Documen
         "last_activity_at": to_milliseconds(turn.at),
         "counted": message["counted"],
         "heard": message["heard"],
+        **last_of(message),
     }
     influencer = {**old, **fields}
     change.now = place_of(influencer)
     turn.put(change, "influencers", old["_id"], fields)
 
     await put_marks(turn, change, influencer, message, countable)
+
+
+def last_of(message: Document) -> Document:
+    """What an e-mail that comes after it goes by: the mail to answer, and the campaign that they were written about."""
+    last = {}
+    if message["mail_id"] is not None:
+        last["last_mail"] = message["_id"]
+    if message["direction"] == MessageDirection.OUTBOUND.value and message["campaign_id"] is not None:
+        last["last_campaign"] = message["campaign_id"]
+    return last
 
 
 async def put_marks(turn: Turn, change: Change, influencer: Document, message: Document, countable: bool) -> None:

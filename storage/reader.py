@@ -6,16 +6,20 @@ Nothing is kept from one lookup to the next, so a reader is never stale, however
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
+from ulid import ULID
 
 from schema.types.asset import Asset, AssetDelivery
 from schema.types.campaign import Campaign, Participation
 from schema.types.context import Caller
+from schema.types.draft import Draft
 from schema.types.errors import forbidden, not_found
 from schema.types.influencer import Influencer, Note
+from schema.types.mailbox import Mailbox, QuarantinedMail
 from schema.types.member import Member, Partner, Workspace
 from schema.types.message import Message
 from schema.types.node import Actor, Node, influencer_id_of, kind_of, thread_id_of
@@ -122,6 +126,27 @@ class StoreReader:
     async def asset_delivery(self, id: str) -> AssetDelivery:
         return from_document(AssetDelivery, await self.document("asset_deliveries", id))
 
+    async def mailbox(self, id: str) -> Mailbox:
+        return from_document(Mailbox, await self.document("mailboxes", id))
+
+    async def quarantined_mail(self, id: str) -> QuarantinedMail:
+        return from_document(QuarantinedMail, await self.document("quarantined_mails", id))
+
+    async def draft_by_id(self, id: str) -> Draft:
+        """A draft of the caller's own."""
+        document = await self._undeleted("drafts", id)
+        if document["member_id"] != self.caller.member:
+            raise not_found(id)
+        return from_document(Draft, document)
+
+    async def draft(self, thread_id: str) -> Draft | None:
+        """What the caller has begun to write in a thread."""
+        if self.caller.member is None or self.for_everyone:
+            return None
+        id = draft_id(self.caller.member, thread_id)
+        document = await self._load("drafts by id", lambda ids: self.documents("drafts", ids), id)
+        return None if document is None or document["deleted"] else from_document(Draft, document)
+
     async def _undeleted(self, collection: str, id: str) -> Document:
         document = await self.document(collection, id)
         if document["deleted"]:
@@ -194,6 +219,7 @@ class StoreReader:
             "variable": self.variable, "influencer": self.influencer, "note": self.note, "thread": self.thread,
             "message": self.message, "campaign": self.campaign, "participation": self.participation,
             "asset": self.asset, "delivery": self.asset_delivery, "notification": self.notification,
+            "mailbox": self.mailbox, "draft": self.draft_by_id, "mail": self.quarantined_mail,
         }.get(kind_of(id))  # fmt: skip
         if read is None:
             raise not_found(id)
@@ -279,6 +305,12 @@ class StoreReader:
         ]
         info = page_info(edges, more_before=window.more_before, more_after=window.more_after)
         return MessageConnection(edges=edges, page_info=info, position=position)
+
+
+def draft_id(member: str, thread: str) -> str:
+    """A member's one draft in a thread always has the same id, so that there cannot be two."""
+    digest = hashlib.sha256(f"{member}:{thread}".encode()).digest()
+    return f"draft_{ULID.from_bytes(digest[:16])}"
 
 
 def message_of(document: Document, marks: Marks) -> Message:

@@ -3,6 +3,7 @@
 - a message's `counted` and `heard` follow from the messages up to it, in their order;
 - the influencer's `counted`, `heard`, `last_message_id` and `last_order` are those of the newest message, `rank` is its
   order (below zero where there is none), and there is a `last_activity_at` just where there is a message;
+- its `last_mail` and `last_campaign` are the newest e-mail, and the campaign of the newest that the brand wrote in one;
 - `listed` says whether `archived_at` is empty, and `facets` are the campaigns they take part in and their tags;
 - a participation's `status` is the last of its `history`;
 - a member's mark counts what the influencer wrote from `first` on, in all and for each campaign, and `first` is 0 where
@@ -25,10 +26,11 @@ from storage.documents import Document
 from storage.indexes import OF_INFLUENCER, TIMELINE, UNREAD_NOTIFICATIONS
 from storage.influencers import NEVER_WRITTEN
 from storage.marks import mark_id
+from storage.messages import last_of
 from storage.recount_names import Difference, Source, differences, recount_claims, recount_words
 
 PAGE = 1000
-OF_MESSAGE = ["order", "direction", "automatic", "campaign_id", "counted", "heard"]
+OF_MESSAGE = ["order", "direction", "automatic", "campaign_id", "counted", "heard", "mail_id"]
 
 
 class Tally:
@@ -36,6 +38,8 @@ class Tally:
 
     def __init__(self, marks: Iterable[Document]) -> None:
         self.last: Document | None = None
+        self.last_mail: str | None = None
+        self.last_campaign: str | None = None
         self.counted = 0
         self.heard = 0
         self.unread = {mark["member"]: 0 for mark in marks if mark["first"]}
@@ -44,6 +48,9 @@ class Tally:
 
     def meet(self, message: Document) -> list[Difference]:
         self.last = message
+        last = last_of(message)
+        self.last_mail = last.get("last_mail", self.last_mail)
+        self.last_campaign = last.get("last_campaign", self.last_campaign)
         if message["direction"] == "INBOUND" and not message["automatic"]:
             self._count(message)
         return differences("messages", message["_id"], message, {"counted": self.counted, "heard": self.heard})
@@ -114,6 +121,8 @@ def summary_of(influencer: Document, participations: list[Document], tally: Tall
         "last_activity_at": activity_of(influencer, last),
         "counted": tally.counted,
         "heard": tally.heard,
+        "last_mail": tally.last_mail,
+        "last_campaign": tally.last_campaign,
     }
 
 

@@ -145,7 +145,7 @@ class Writer:
             text=text,
             channel=channel,
             subject=subject if is_email else None,
-            html=f"<p>{text}</p>" if is_email else None,
+            safe_html=f"<p>{text}</p>" if is_email else None,
             automatic=automatic,
             campaign_id=stage.id if stage else None,
             sent_at=self.clock.replace(microsecond=0),

@@ -43,6 +43,15 @@ class ChangeKind(Enum):
     NOTE_ADDED = strawberry.enum_value("NOTE_ADDED", description="A note was added to an influencer.")
     NOTE_DELETED = strawberry.enum_value("NOTE_DELETED", description="A note was deleted.")
     MESSAGE_ADDED = strawberry.enum_value("MESSAGE_ADDED", description="A message came in or went out.")
+    MESSAGE_CHANGED = strawberry.enum_value("MESSAGE_CHANGED", description="How far a message has come changed.")
+    MAILBOX_ADDED = strawberry.enum_value("MAILBOX_ADDED", description="A mailbox was connected.")
+    MAILBOX_CHANGED = strawberry.enum_value("MAILBOX_CHANGED", description="How a mailbox is or may be used changed.")
+    MAIL_QUARANTINED = strawberry.enum_value(
+        "MAIL_QUARANTINED", description="A mail came in that could not be taken apart."
+    )
+    QUARANTINE_CHANGED = strawberry.enum_value("QUARANTINE_CHANGED", description="What became of such a mail.")
+    DRAFT_SAVED = strawberry.enum_value("DRAFT_SAVED", description="The viewer saved a draft.")
+    DRAFT_DELETED = strawberry.enum_value("DRAFT_DELETED", description="The viewer deleted or sent a draft.")
     THREAD_READ = strawberry.enum_value("THREAD_READ", description="The viewer read a thread.")
     THREAD_MARKED_UNREAD = strawberry.enum_value("THREAD_MARKED_UNREAD", description="The viewer marked as unread.")
     NOTIFICATIONS_READ = strawberry.enum_value("NOTIFICATIONS_READ", description="The viewer read notifications.")

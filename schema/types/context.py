@@ -11,7 +11,9 @@ import strawberry
 if TYPE_CHECKING:
     from schema.types.asset import Asset, AssetDelivery
     from schema.types.campaign import Campaign, Participation
+    from schema.types.draft import Draft
     from schema.types.influencer import Influencer, Note
+    from schema.types.mailbox import Mailbox
     from schema.types.member import Member
     from schema.types.message import Message
     from schema.types.node import Actor
@@ -51,6 +53,10 @@ class Caller:
         """The member's id; a partner has no read state, no notifications and no unread count."""
         return None if self.role is None else self.id
 
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
 
 class Reader(Protocol):
     """The reading side of storage, bound to one caller. Lookups of one kind made together cost one database call."""
@@ -66,6 +72,8 @@ class Reader(Protocol):
     async def campaign(self, id: str) -> Campaign: ...
     async def asset(self, id: str) -> Asset: ...
     async def asset_delivery(self, id: str) -> AssetDelivery: ...
+    async def mailbox(self, id: str) -> Mailbox: ...
+    async def draft(self, thread_id: str) -> Draft | None: ...
     async def tags(self, ids: list[str]) -> list[Tag]: ...
     async def variables(self, ids: list[str]) -> list[Variable]: ...
     async def assets(self, campaign_id: str) -> list[Asset]: ...

@@ -67,6 +67,22 @@ class UserErrorCode(Enum):
     MAILBOX_REQUIRED = strawberry.enum_value(
         "MAILBOX_REQUIRED", description="E-mail needs a connected mailbox, and there is none."
     )
+    ADDRESS_REQUIRED = strawberry.enum_value("ADDRESS_REQUIRED", description="The influencer has no e-mail address.")
+    NOT_ALLOWED = strawberry.enum_value("NOT_ALLOWED", description="The caller may not send from this mailbox.")
+    NEEDS_RECONNECT = strawberry.enum_value(
+        "NEEDS_RECONNECT", description="The mailbox must be connected anew before anything can be sent from it."
+    )
+    HOST_FAILED = strawberry.enum_value("HOST_FAILED", description="The mail server cannot be reached, or may not be.")
+    TLS_FAILED = strawberry.enum_value(
+        "TLS_FAILED", description="The connection to the mail server cannot be made secret."
+    )
+    LOGIN_FAILED = strawberry.enum_value("LOGIN_FAILED", description="The mail server refused the password.")
+    PERMISSION_FAILED = strawberry.enum_value(
+        "PERMISSION_FAILED", description="The mail server let us in, and does not allow what is needed."
+    )
+    SERVER_FAILED = strawberry.enum_value(
+        "SERVER_FAILED", description="The mail server did not do what it was asked for; it may later."
+    )
     NOT_PARTICIPATING = strawberry.enum_value(
         "NOT_PARTICIPATING", description="The influencer does not take part in this campaign."
     )

@@ -158,9 +158,21 @@ class SendMessageInput:
     campaign_id: strawberry.ID | None = strawberry.field(
         default=None, description="The campaign that it belongs to. Who is not in it yet comes into it."
     )
-    subject: str | None = strawberry.field(default=None, description="An e-mail's subject.")
-    mailbox_id: strawberry.ID | None = strawberry.field(default=None, description="The mailbox an e-mail goes from.")
-    attachment_ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Files that go with it.")
+    subject: str | None = strawberry.field(
+        default=None, description="An e-mail's subject. Left out, it is that of the e-mail before it in the thread."
+    )
+    html: str | None = strawberry.field(default=None, description="An e-mail's text as HTML, which is made safe.")
+    cc: list[str] | None = strawberry.field(default=None, description="Who gets a copy of an e-mail; at most 20.")
+    mailbox_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The mailbox that an e-mail goes from; left out, the viewer's default or the fallback.",
+    )
+    attachment_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Files that go with it, as they were uploaded."
+    )
+    draft_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The viewer's draft that it was written as, which is deleted with it."
+    )
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 

@@ -23,6 +23,7 @@ class Member(Node, Actor):
     removed_at: datetime | None = strawberry.field(
         default=None, description="When the member was removed; their messages and notes stay."
     )
+    mailbox_id: strawberry.Private[str | None] = None  # the one that their e-mail goes from
 
 
 @strawberry.type(description="An app that acts for the workspace through scoped tokens, without being a person.")

@@ -11,12 +11,14 @@ import strawberry
 from schema.types.asset import AssetDelivery
 from schema.types.campaign import Campaign
 from schema.types.context import Info
-from schema.types.node import VIEWER, Actor, Node
+from schema.types.mailbox import Mailbox
+from schema.types.node import VIEWER, Actor, Node, described
 
 if TYPE_CHECKING:
     from schema.types.thread import Thread
 
 PREVIEW = 140
+REMOTE = ' data-remote-src="'  # what a remote image has in stored HTML, instead of its `src`
 
 
 @strawberry.enum(description="How a message travels.")
@@ -47,6 +49,7 @@ class DeliveryState(Enum):
     SENT = strawberry.enum_value("SENT", description="Was taken over by what carries it.")
     DELIVERED = strawberry.enum_value("DELIVERED", description="Its influencer could have read it.")
     BOUNCED = strawberry.enum_value("BOUNCED", description="Came back.")
+    COMPLAINED = strawberry.enum_value("COMPLAINED", description="Its reader has reported it as unwanted.")
     FAILED = strawberry.enum_value("FAILED", description="Could not be sent.")
     UNKNOWN = strawberry.enum_value("UNKNOWN", description="Whether it was sent is not known.")
 
@@ -80,6 +83,28 @@ class Attachment:
         return info.context.reader.file_url(self.id, self.name)
 
 
+@strawberry.enum(description="In which of an e-mail's headers an address stands.")
+class RecipientKind(Enum):
+    TO = strawberry.enum_value("TO", description="To whom it is written.")
+    CC = strawberry.enum_value("CC", description="Who gets a copy.")
+
+
+@strawberry.type(description="Somebody whom an e-mail goes or went to.")
+class Recipient:
+    address: str = strawberry.field(description="The address.")
+    kind: RecipientKind = strawberry.field(description="Whether it is for them, or a copy.")
+    delivery: Delivery | None = strawberry.field(default=None, description="How far it has come; null if inbound.")
+
+
+@strawberry.enum(description="How the campaign of an e-mail that came in was found.")
+class CampaignMatch(Enum):
+    REFERENCES = strawberry.enum_value("REFERENCES", description="It answers a message of this campaign.")
+    LATEST = strawberry.enum_value(
+        "LATEST",
+        description="It names no message that is known, and this campaign is the last one they were written about.",
+    )
+
+
 @strawberry.type(description="One item in a thread: what was written, sent, received or given.")
 class Message(Node):
     channel: MessageChannel = strawberry.field(description="How it travels.")
@@ -87,8 +112,19 @@ class Message(Node):
     direction: MessageDirection = strawberry.field(description="Who wrote to whom.")
     automatic: bool = strawberry.field(default=False, description="Whether a machine wrote it; such never make unread.")
     subject: str | None = strawberry.field(default=None, description="An e-mail's subject.")
-    text: str = strawberry.field(description="What it says, as plain text.")
-    html: str | None = strawberry.field(default=None, description="What it says, as HTML made safe.")
+    text: str = strawberry.field(description="What it says, as plain text, without what an e-mail quotes.")
+    quoted_text: str | None = strawberry.field(default=None, description="The earlier mail that an e-mail quotes.")
+    signature: str | None = strawberry.field(default=None, description="The signature below an e-mail.")
+    sender_address: str | None = strawberry.field(default=None, description="The address that an e-mail is from.")
+    recipients: list[Recipient] = strawberry.field(
+        default_factory=list, description="Whom an e-mail goes or went to, with how far it has come to each."
+    )
+    has_remote_images: bool = strawberry.field(
+        default=False, description="Whether its HTML has images that are not in it: loading them tells who reads it."
+    )
+    campaign_match: CampaignMatch | None = strawberry.field(
+        default=None, description="How the campaign of an e-mail that came in was found; null where it is given."
+    )
     attachments: list[Attachment] = strawberry.field(default_factory=list, description="The files that came with it.")
     sent_at: datetime = strawberry.field(description="When it was written, as its sender says. Never used for sorting.")
     delivery: Delivery | None = strawberry.field(default=None, description="How far it has come; null if inbound.")
@@ -98,6 +134,11 @@ class Message(Node):
     campaign_id: strawberry.Private[str | None] = None
     asset_delivery_id: strawberry.Private[str | None] = None
     key: strawberry.Private[str | None] = None  # the author's idempotency key
+    mailbox_id: strawberry.Private[str | None] = None
+    mail_id: strawberry.Private[str | None] = None  # an e-mail's Message-ID, with angle brackets
+    references: strawberry.Private[list[str]] = strawberry.field(default_factory=list)  # Message-IDs that it answers
+    raw_id: strawberry.Private[str | None] = None  # the blob of the mail as it came
+    safe_html: strawberry.Private[str | None] = None
     order: strawberry.Private[int]  # its log position: its place in the timeline
     counted: strawberry.Private[int]  # how many messages of the thread can be unread, up to and with this one
 
@@ -118,6 +159,30 @@ class Message(Node):
     @strawberry.field(metadata=VIEWER, description="The key that its author sent it with; null for everyone else.")
     def idempotency_key(self, info: Info) -> str | None:
         return self.key if info.context.reader.caller.id == self.author_id else None
+
+    @strawberry.field(
+        description="What it says, as HTML made safe, with what it quotes. Show it in a sandboxed frame nevertheless."
+    )
+    def html(
+        self,
+        info: Info,
+        remote_images: Annotated[
+            bool, described("Whether images that are not in it are to be loaded, which tells who reads it.")
+        ] = False,
+    ) -> str | None:
+        if self.safe_html is None:
+            return None
+        shown = self.safe_html.replace(REMOTE, ' src="') if remote_images else self.safe_html
+        for each in self.attachments:
+            if each.content_id:
+                shown = shown.replace(
+                    f'src="cid:{each.content_id}"', f'src="{info.context.reader.file_url(each.id, each.name)}"'
+                )
+        return shown
+
+    @strawberry.field(description="The mailbox that an e-mail came to or goes from.")
+    async def mailbox(self, info: Info) -> Mailbox | None:
+        return await info.context.reader.mailbox(self.mailbox_id) if self.mailbox_id else None
 
     @strawberry.field(description="The conversation that it belongs to.")
     async def thread(self, info: Info) -> Annotated[Thread, strawberry.lazy("schema.types.thread")]:

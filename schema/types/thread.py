@@ -10,6 +10,7 @@ import strawberry
 
 from schema.types.campaign import Participation
 from schema.types.context import Info
+from schema.types.draft import Draft
 from schema.types.influencer import Influencer
 from schema.types.message import Message
 from schema.types.node import VIEWER, Node, described
@@ -61,6 +62,10 @@ class Thread(Node):
     ) -> MessageConnection:
         arguments = MessagePageArguments(first, after, last, before, around, campaign_id)
         return await info.context.reader.messages(self.id, arguments)
+
+    @strawberry.field(metadata=VIEWER, description="What the viewer has begun to write in it.")
+    async def draft(self, info: Info) -> Draft | None:
+        return await info.context.reader.draft(self.id)
 
     @strawberry.field(description="The campaigns that its influencer is in, newest first, with the unread of each.")
     async def participations(self, info: Info) -> list[Participation]:

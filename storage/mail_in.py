@@ -1,0 +1,310 @@
+"""Mail that came in, or that the brand wrote in another program: each once, in its person's thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schema.types.context import Caller
+from schema.types.errors import not_found
+from schema.types.mailbox import QuarantinedMail, QuarantineState
+from schema.types.message import (
+    Attachment,
+    CampaignMatch,
+    Delivery,
+    DeliveryState,
+    MessageChannel,
+    MessageDirection,
+    MessageKind,
+    Recipient,
+    RecipientKind,
+)
+from schema.types.node import new_id, thread_id_of
+from schema.types.paging import Connection
+from storage import claims
+from storage.changes import Turn
+from storage.claims import claim_id
+from storage.deliveries import States, put_states
+from storage.documents import Document, from_document, to_document, to_value
+from storage.indexes import OF_WORKSPACE, RETRIES
+from storage.log import Outcome
+from storage.mailboxes import access_mailbox
+from storage.messages import Mail, NewMessage, mail_id_claim, put_message
+from storage.pages import newest_page
+from storage.reader import StoreReader
+from storage.store import Store
+
+THERE = {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.SENT}
+
+
+@dataclass(frozen=True)
+class ReportedState:
+    """What a report says of a mail of ours."""
+
+    mail_id: str
+    recipient: str | None  # None for whom it was for
+    state: DeliveryState
+    words: str
+
+
+@dataclass(frozen=True)
+class FoundMail:
+    """A mail that was found in a mailbox, taken apart, with its files stored.
+
+    Who wrote it follows from where it was found, not from what it says: anybody can write the brand's address into it.
+    """
+
+    mailbox_id: str
+    is_sent: bool  # found among what was sent, so the brand wrote it
+    sender: str
+    to: list[str]
+    cc: list[str]
+    mail_id: str | None
+    content_hash: str
+    references: list[str]  # the mails that it answers, the nearest first
+    subject: str
+    text: str
+    sent_at: datetime | None
+    quoted_text: str | None = None
+    signature: str | None = None
+    safe_html: str | None = None
+    has_remote_images: bool = False
+    is_automatic: bool = False
+    attachments: list[Attachment] = field(default_factory=list)
+    raw_id: str | None = None
+    reports: list[ReportedState] = field(default_factory=list)
+
+    @property
+    def addresses(self) -> list[str]:
+        return [self.sender, *self.to, *self.cc]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a mail: the messages that it is, now or since before, by thread. None for one that concerns nobody."""
+
+    message_ids: list[str]
+    reported: int = 0  # how many mails of ours it told something of
+
+
+async def known_people(store: Store, workspace: str, addresses: set[str]) -> dict[str, str]:
+    """By address in lower case: the influencer who has it."""
+    by_claim = {claim_id(workspace, "email", each.lower()): each.lower() for each in addresses}
+    found = await store.database.get_many("claims", by_claim)
+    return {by_claim[id]: claim["owner"] for id, claim in found.items() if claim["owner"]}
+
+
+async def is_ours(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
+    """Which of these Message-IDs are of messages that are here."""
+    by_claim = {mail_id_claim(workspace, each): each for each in mail_ids}
+    return {by_claim[id] for id in await store.database.get_many("claims", by_claim)}
+
+
+async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
+    """Takes in a mail, wherever and however often it is found: each thread that it concerns has it once."""
+
+    async def plan(turn: Turn) -> Taken:
+        return await put_found(turn, mail)
+
+    return await store.log.change(caller, plan)
+
+
+async def put_found(turn: Turn, mail: FoundMail) -> Taken:
+    mailbox = await access_mailbox(turn, mail.mailbox_id)
+    known = await claims_of(turn, mail)
+    reported = [await put_reported(turn, each) for each in mail.reports]
+    own = known.get(mail_id_claim(turn.workspace, mail.mail_id)) if mail.mail_id else None
+    if own is not None and mail.is_sent and await put_found_sent(turn, own["owner"]):
+        return Taken([own["owner"]])
+    people = await people_of(turn, mail.to + mail.cc if mail.is_sent else [mail.sender])
+    if people and not mail.is_sent:
+        await put_answered(turn, mail, known)
+    made = [await put_once(turn, mail, mailbox, person, known) for person in people]
+    return Taken(made, sum(reported))
+
+
+async def claims_of(turn: Turn, mail: FoundMail) -> dict[str, Document]:
+    """In one call: what is known of its own Message-ID and of those that it answers or reports on."""
+    ids = {*mail.references, *(each.mail_id for each in mail.reports), *([mail.mail_id] if mail.mail_id else [])}
+    return await turn.get_many("claims", [mail_id_claim(turn.workspace, each) for each in ids])
+
+
+async def people_of(turn: Turn, addresses: list[str]) -> list[str]:
+    ids = [claim_id(turn.workspace, "email", each.lower()) for each in addresses]
+    found = await turn.get_many("claims", ids)
+    return list(dict.fromkeys(found[id]["owner"] for id in ids if id in found and found[id]["owner"]))
+
+
+async def put_found_sent(turn: Turn, message_id: str) -> bool:
+    """A mail that we have sent is found in a mailbox: so it was sent. False for one that others' programs have."""
+    message, item = await turn.get("messages", message_id), await turn.get("outbox", message_id)
+    if message is None or item is None:
+        return False
+    unsure = [each for each in message["recipients"] if each["delivery"]["state"] == DeliveryState.UNKNOWN.value]
+    states: States = {each["address"].lower(): (DeliveryState.SENT, "found in the mailbox") for each in unsure}
+    await put_states(turn, message, states)
+    return True
+
+
+async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document]) -> None:
+    """Who answers a mail has it: that settles whether it arrived."""
+    for reference in mail.references:
+        claim = known.get(mail_id_claim(turn.workspace, reference))
+        message = await turn.get("messages", claim["owner"]) if claim else None
+        if message is None or message["direction"] != MessageDirection.OUTBOUND.value:
+            continue
+        theirs = {mail.sender.lower()}
+        states: States = {
+            each["address"].lower(): (DeliveryState.DELIVERED, "answered")
+            for each in message["recipients"]
+            if each["address"].lower() in theirs and DeliveryState(each["delivery"]["state"]) in THERE
+        }
+        await put_states(turn, message, states)
+        return
+
+
+async def put_reported(turn: Turn, report: ReportedState) -> bool:
+    """What a report says of a mail of ours; False where it is about none, or says nothing new."""
+    claim = await turn.get("claims", mail_id_claim(turn.workspace, report.mail_id))
+    message = await turn.get("messages", claim["owner"]) if claim else None
+    if message is None or message["direction"] != MessageDirection.OUTBOUND.value or not message["recipients"]:
+        return False
+    first = next(each["address"] for each in message["recipients"] if each["kind"] == RecipientKind.TO.value)
+    recipient = report.recipient or first
+    return await put_states(turn, message, {recipient.lower(): (report.state, report.words)})
+
+
+async def put_once(turn: Turn, mail: FoundMail, mailbox: Document, person: str, known: dict[str, Document]) -> str:
+    """The message that a mail is in one person's thread, made unless it is there already."""
+    thread = thread_id_of(person)
+    identity = f"{thread}:{mail.mail_id}:{mail.content_hash}"
+    owner = await claims.owner_of(turn, "mail copy", identity)
+    if owner is not None:
+        return owner
+    campaign, match = await campaign_of(turn, mail, person, known)
+    new = NewMessage(
+        thread_id=thread,
+        direction=MessageDirection.OUTBOUND if mail.is_sent else MessageDirection.INBOUND,
+        kind=MessageKind.CAMPAIGN if campaign else MessageKind.DIRECT,
+        text=mail.text,
+        channel=MessageChannel.EMAIL,
+        subject=mail.subject,
+        safe_html=mail.safe_html,
+        automatic=mail.is_automatic,
+        campaign_id=campaign,
+        sent_at=mail.sent_at,
+        author_id=mailbox["owner_id"] if mail.is_sent else None,
+        attachments=mail.attachments,
+        mail=Mail(
+            mailbox_id=mail.mailbox_id,
+            sender_address=mail.sender,
+            recipients=recipients_of(turn, mail),
+            references=list(reversed(mail.references)),
+            mail_id=mail.mail_id,
+            quoted_text=mail.quoted_text,
+            signature=mail.signature,
+            has_remote_images=mail.has_remote_images,
+            campaign_match=match,
+            raw_id=mail.raw_id,
+        ),
+    )
+    change, id = await put_message(turn, new, None)
+    claims.take(turn, change, "mail copy", identity, id)
+    return id
+
+
+def recipients_of(turn: Turn, mail: FoundMail) -> list[Recipient]:
+    sent = Delivery(state=DeliveryState.SENT, at=turn.at) if mail.is_sent else None
+    to = [Recipient(address=each, kind=RecipientKind.TO, delivery=sent) for each in mail.to]
+    return to + [Recipient(address=each, kind=RecipientKind.CC, delivery=sent) for each in mail.cc]
+
+
+async def campaign_of(
+    turn: Turn, mail: FoundMail, person: str, known: dict[str, Document]
+) -> tuple[str | None, CampaignMatch | None]:
+    """The campaign of the nearest mail that it answers, or the one that they were last written about."""
+    for reference in mail.references:
+        claim = known.get(mail_id_claim(turn.workspace, reference))
+        if claim is not None:
+            return claim["campaign"], CampaignMatch.REFERENCES if claim["campaign"] else None
+    influencer = await turn.get("influencers", person)
+    latest = influencer.get("last_campaign") if influencer and not mail.is_sent else None
+    return (latest, CampaignMatch.LATEST) if latest else (None, None)
+
+
+# What cannot be taken apart
+
+
+async def quarantined_page(reader: StoreReader, first: int | None, after: str | None) -> Connection[QuarantinedMail]:
+    """A page of the mails that could not be taken apart, newest first."""
+
+    def read(document: Document) -> QuarantinedMail:
+        return from_document(QuarantinedMail, document)
+
+    filter = {"workspace": reader.caller.workspace}
+    edges, info, position = await newest_page(reader, "quarantined_mails", filter, OF_WORKSPACE, read, first, after)
+    return Connection[QuarantinedMail](edges=edges, page_info=info, position=position)
+
+
+async def quarantine(
+    store: Store, caller: Caller, mailbox: str, is_sent: bool, sender: str | None, size: int, raw_id: str, reason: str
+) -> Outcome[str]:
+    """Keeps a mail that cannot be taken apart, once for the same bytes in the same mailbox."""
+
+    async def plan(turn: Turn) -> str:
+        identity = f"{mailbox}:{raw_id}"
+        owner = await claims.owner_of(turn, "quarantined mail", identity)
+        if owner is not None:
+            return owner
+        id = new_id("mail")
+        change = turn.begin("MAIL_QUARANTINED", id)
+        mail = QuarantinedMail(
+            id=id, state=QuarantineState.HELD, reason=reason, sender=sender, size=size, received_at=turn.at,
+            mailbox_id=mailbox, raw_id=raw_id, is_sent=is_sent, message_ids=[], added=change.position,
+        )  # fmt: skip
+        turn.put(change, "quarantined_mails", id, to_document(mail))
+        claims.take(turn, change, "quarantined mail", identity, id)
+        return str(id)
+
+    return await store.log.change(caller, plan)
+
+
+async def access_held(turn: Turn, id: str) -> Document:
+    mail = await turn.get("quarantined_mails", id)
+    if mail is None:
+        raise not_found(id)
+    return mail
+
+
+async def set_quarantine(
+    store: Store, caller: Caller, id: str, state: QuarantineState, reason: str | None = None,
+    message_ids: list[str] | None = None,
+) -> Outcome[None]:  # fmt: skip
+    """What became of a mail that could not be taken apart. Its raw bytes stay."""
+
+    async def plan(turn: Turn) -> None:
+        mail = await access_held(turn, id)
+        fields: Document = {"state": to_value(state)}
+        if reason is not None:
+            fields["reason"] = reason
+        if message_ids is not None:
+            fields["message_ids"] = message_ids
+        if any(mail[name] != value for name, value in fields.items()):
+            turn.put(turn.begin("QUARANTINE_CHANGED", id), "quarantined_mails", id, fields)
+
+    return await store.log.change(caller, plan)
+
+
+async def ask_for_retry(store: Store, caller: Caller, id: str) -> None:
+    """Has whoever reads the mailboxes try a mail again. Raises NOT_FOUND where none is held under this id."""
+    where = {"workspace": caller.workspace, "state": QuarantineState.HELD.value}
+    if not await store.database.set("quarantined_mails", id, {"retry": 1}, where=where):
+        raise not_found(id)
+
+
+async def to_retry(store: Store, limit: int) -> list[Document]:
+    return await store.database.find("quarantined_mails", {"retry": 1}, limit=limit, hint=RETRIES)
+
+
+async def note_retried(store: Store, id: str) -> None:
+    await store.database.set("quarantined_mails", id, {"retry": 0})

@@ -1,0 +1,125 @@
+"""How far each mailbox has been read, and by whom. Nothing of it is for clients, so it is outside of the log.
+
+mail_states   one document for each mailbox: what is known of its folders, and the lease of whoever reads it
+mail_uids     what became of each mail on the server since the mailbox was connected, so that gaps can be found
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from storage.documents import Document
+from storage.indexes import MAIL_STATES, MAIL_UIDS
+from storage.store import Store
+
+TAKEN_IN, IGNORED, QUARANTINED = "TAKEN_IN", "IGNORED", "QUARANTINED"  # what became of a mail
+
+
+@dataclass
+class FolderState:
+    """How far a folder has been read: everything up to `last_uid` is done. Mail from before `began` is history."""
+
+    name: str
+    uid_validity: int
+    first_uid: int  # mail below it was there before the mailbox was connected
+    last_uid: int
+    began: int  # milliseconds since 1970
+
+
+async def begin(store: Store, workspace: str, mailbox: str, is_read: bool) -> None:
+    """Has a mailbox be read from now on, and forgets how far it was read before."""
+    fields = {"workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "folders": {}, "turns": [],
+              "check_due": 0}  # fmt: skip
+    if not await store.database.insert("mail_states", {"_id": mailbox, **fields}):
+        await store.database.set("mail_states", mailbox, fields)
+
+
+async def go_on(store: Store, mailbox: str) -> None:
+    """Has a mailbox be read again from where it was left."""
+    await store.database.set("mail_states", mailbox, {"active": 1, "turns": []})
+
+
+async def stop(store: Store, mailbox: str) -> None:
+    await store.database.set("mail_states", mailbox, {"active": 0})
+
+
+async def to_read(store: Store, now: int, limit: int) -> list[Document]:
+    """Mailboxes that nobody reads at the moment, and somebody should."""
+    filter = {"active": 1, "lease_until": {"$lt": now}}
+    return await store.database.find("mail_states", filter, limit=limit, hint=MAIL_STATES)
+
+
+async def claim(store: Store, mailbox: str, owner: str, now: int, until: int) -> bool:
+    where = {"active": 1, "lease_until": {"$lt": now}}
+    return await store.database.set("mail_states", mailbox, {"lease": owner, "lease_until": until}, where=where)
+
+
+async def keep(store: Store, mailbox: str, owner: str, until: int) -> bool:
+    """Keeps the lease; False where it is somebody else's by now, or nobody should read it any more."""
+    where = {"lease": owner, "active": 1}
+    return await store.database.set("mail_states", mailbox, {"lease_until": until}, where=where)
+
+
+async def let_go(store: Store, mailbox: str, owner: str, until: int = 0) -> None:
+    """Lets others read it, at once or from some time on."""
+    await store.database.set("mail_states", mailbox, {"lease": "", "lease_until": until}, where={"lease": owner})
+
+
+async def folder_states(store: Store, mailbox: str) -> dict[str, FolderState]:
+    """By role: what is known of the folders."""
+    state = await store.database.get("mail_states", mailbox)
+    return {role: FolderState(**each) for role, each in state["folders"].items()} if state else {}
+
+
+async def save_folders(store: Store, mailbox: str, owner: str, folders: dict[str, FolderState]) -> bool:
+    fields: Document = {"folders": {role: vars(each) for role, each in folders.items()}}
+    return await store.database.set("mail_states", mailbox, fields, where={"lease": owner})
+
+
+async def turns(store: Store, mailbox: str) -> list[int]:
+    """When the server last began to number a folder anew."""
+    state = await store.database.get("mail_states", mailbox)
+    return list(state["turns"]) if state else []
+
+
+async def save_turns(store: Store, mailbox: str, turns: list[int]) -> None:
+    await store.database.set("mail_states", mailbox, {"turns": turns})
+
+
+async def ask_for_check(store: Store, mailbox: str) -> None:
+    await store.database.set("mail_states", mailbox, {"check_due": 0})
+
+
+async def check_due(store: Store, mailbox: str) -> int:
+    """When the mailbox is to be checked for completeness, in milliseconds since 1970."""
+    state = await store.database.get("mail_states", mailbox)
+    return int(state["check_due"]) if state else 0
+
+
+async def save_check_due(store: Store, mailbox: str, due: int) -> None:
+    await store.database.set("mail_states", mailbox, {"check_due": due})
+
+
+def uid_id(mailbox: str, role: str, uid_validity: int, uid: int) -> str:
+    return f"{mailbox}:{role}:{uid_validity}:{uid}"
+
+
+async def note_uids(
+    store: Store, workspace: str, mailbox: str, role: str, uid_validity: int, became: dict[int, str]
+) -> None:
+    """Notes what became of mails. Noted twice is noted once."""
+    place = f"{mailbox}:{role}:{uid_validity}"
+    documents: dict[str, dict[str, Any]] = {
+        uid_id(mailbox, role, uid_validity, uid): {
+            "workspace": workspace, "place": place, "uid": uid, "became": what, "position": 1,
+        }
+        for uid, what in became.items()
+    }  # fmt: skip
+    if documents:
+        await store.database.put_guarded("mail_uids", documents)
+
+
+async def noted_uids(store: Store, mailbox: str, role: str, uid_validity: int) -> set[int]:
+    filter = {"place": f"{mailbox}:{role}:{uid_validity}"}
+    return {each["uid"] async for each in store.database.stream("mail_uids", filter, hint=MAIL_UIDS, only=["uid"])}

@@ -1,0 +1,224 @@
+"""What waits to be sent by e-mail. An item is made in the same change as its message, so none is lost and none doubled.
+
+stage       WAITING to be sent, SENT and to be filed in the mailbox's Sent folder, or DONE
+sending     1 from just before a server is given the mail until its answer is noted: if whoever did so is gone by then,
+            nobody knows whether it was sent, and it is not given again by itself
+due         when it is to be looked at, in milliseconds since 1970
+attempts    how often it was tried
+lease       who works on it, and `lease_until` when it is anybody's again; both are outside of the log
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schema.types.context import Caller
+from schema.types.errors import Refused, UserErrorCode, not_found
+from schema.types.message import Delivery, DeliveryState, MessageChannel, Recipient, RecipientKind
+from schema.types.node import influencer_id_of
+from storage import claims
+from storage.changes import Change, Turn
+from storage.claims import Key, Made
+from storage.deliveries import States, put_states
+from storage.documents import Document, to_milliseconds
+from storage.drafts import put_draft_deleted
+from storage.indexes import OUTBOX
+from storage.influencers import access_influencer
+from storage.log import Outcome
+from storage.mailboxes import mailbox_to_send_from
+from storage.messages import Mail, NewMessage, put_message
+from storage.store import Store
+
+WAITING, TO_FILE, DONE = 1, 2, 0  # stages
+MOST_REFERENCES = 30
+
+
+@dataclass(frozen=True)
+class NewMail:
+    """An e-mail that a member or partner sends, checked for its form."""
+
+    message: NewMessage
+    mailbox_id: str | None
+    cc: list[str]
+    draft_id: str | None = None
+
+
+async def send_mail(store: Store, caller: Caller, new: NewMail, key: Key | None) -> Outcome[Made]:
+    """Adds an e-mail to its thread, and to what waits to be sent: once per key."""
+
+    async def plan(turn: Turn) -> Made:
+        return await claims.once(turn, key, lambda: put_mail(turn, new, key))
+
+    return claims.dated(await store.log.change(caller, plan))
+
+
+async def put_mail(turn: Turn, new: NewMail, key: Key | None) -> tuple[Change, str]:
+    mailbox = await mailbox_to_send_from(turn, new.mailbox_id)
+    influencer = await access_influencer(turn, influencer_id_of(new.message.thread_id))
+    answered = await turn.get("messages", influencer["last_mail"]) if influencer.get("last_mail") else None
+    queued = Delivery(state=DeliveryState.QUEUED, at=turn.at)
+    to = address_of(influencer, answered)
+    cc = [each for each in new.cc if each.lower() != to.lower()]
+    recipients = [Recipient(address=to, kind=RecipientKind.TO, delivery=queued)]
+    recipients += [Recipient(address=each, kind=RecipientKind.CC, delivery=queued) for each in cc]
+    mail = Mail(
+        mailbox_id=mailbox["_id"], sender_address=mailbox["address"], recipients=recipients,
+        references=references_to(answered),
+    )  # fmt: skip
+    subject = subject_of(new.message, answered)
+    message = NewMessage(**{**vars(new.message), "channel": MessageChannel.EMAIL, "subject": subject, "mail": mail})
+    change, id = await put_message(turn, message, key)
+    at = to_milliseconds(turn.at)
+    item = {"mailbox": mailbox["_id"], "stage": WAITING, "sending": 0, "due": at, "first": at, "attempts": 0,
+            "lease": "", "lease_until": 0}  # fmt: skip
+    turn.put(change, "outbox", id, item)
+    if new.draft_id is not None:
+        await put_draft_deleted(turn, new.draft_id)
+    return change, id
+
+
+def address_of(influencer: Document, answered: Document | None) -> str:
+    """Where they wrote from last, if that is still theirs; else their first address."""
+    emails: list[str] = influencer["emails"]
+    if not emails:
+        raise Refused(UserErrorCode.ADDRESS_REQUIRED, "the influencer has no e-mail address", "channel")
+    known = {each.lower(): each for each in emails}
+    if answered is None:
+        return emails[0]
+    theirs = [answered["sender_address"], *(each["address"] for each in answered["recipients"])]
+    return next((known[each.lower()] for each in theirs if each and each.lower() in known), emails[0])
+
+
+def references_to(answered: Document | None) -> list[str]:
+    """The Message-IDs of the mail that is answered and of those before it, oldest first (RFC 5322, section 3.6.4)."""
+    if answered is None:
+        return []
+    references = [*answered["references"], answered["mail_id"]]
+    return references[:1] + references[1:][-(MOST_REFERENCES - 1) :]
+
+
+def subject_of(message: NewMessage, answered: Document | None) -> str:
+    if message.subject is not None:
+        return message.subject
+    if answered is None or not answered["subject"]:
+        raise Refused(UserErrorCode.BLANK, "an e-mail that answers none needs a subject", "subject")
+    subject: str = answered["subject"]
+    return subject if subject[:3].casefold() == "re:" else f"Re: {subject}"
+
+
+# What whoever sends does, outside of the log
+
+
+async def due_items(store: Store, now: int, limit: int) -> list[Document]:
+    """What is to be looked at by now, of all workspaces, the longest due first."""
+    filter = {"stage": {"$in": [WAITING, TO_FILE]}, "due": {"$lte": now}}
+    return await store.database.find("outbox", filter, sort=[("due", 1)], limit=limit, hint=OUTBOX)
+
+
+async def claim(store: Store, id: str, owner: str, now: int, until: int) -> bool:
+    """Takes an item for some time, or says that somebody else has it."""
+    where = {"stage": {"$in": [WAITING, TO_FILE]}, "lease_until": {"$lt": now}}
+    return await store.database.set("outbox", id, {"lease": owner, "lease_until": until, "due": until}, where=where)
+
+
+async def keep(store: Store, id: str, owner: str, until: int) -> bool:
+    """Keeps an item for longer; False where it is somebody else's by now."""
+    return await store.database.set("outbox", id, {"lease_until": until, "due": until}, where={"lease": owner})
+
+
+async def put_off(store: Store, id: str, owner: str, due: int) -> None:
+    """Lets go of an item until it is due."""
+    await store.database.set("outbox", id, {"lease": "", "lease_until": 0, "due": due}, where={"lease": owner})
+
+
+# What becomes of an item, in the log
+
+
+async def begin_sending(store: Store, caller: Caller, id: str, owner: str, addresses: list[str]) -> bool:
+    """Notes that a server is about to be given the mail. False where it must not be: it is another's, or was given."""
+
+    async def plan(turn: Turn) -> bool:
+        item, message = await access_item(turn, id)
+        if item["stage"] != WAITING or item["sending"] or item["lease"] != owner:
+            return False
+        await put_states(turn, message, {each.lower(): (DeliveryState.SENDING, None) for each in addresses})
+        turn.put(last_change(turn, id), "outbox", id, {"sending": 1})
+        return True
+
+    return (await store.log.change(caller, plan)).result
+
+
+async def settle(
+    store: Store, caller: Caller, id: str, states: States, stage: int, due: int, attempts: int
+) -> Outcome[None]:
+    """Notes what became of a try."""
+
+    async def plan(turn: Turn) -> None:
+        item, message = await access_item(turn, id)
+        changed = {"stage": stage, "sending": 0, "attempts": attempts, "due": due, "lease": "", "lease_until": 0}
+        if item["stage"] == WAITING:
+            await put_states(turn, message, states)
+            turn.put(last_change(turn, id), "outbox", id, changed)
+
+    return await store.log.change(caller, plan)
+
+
+async def finish_filing(store: Store, id: str) -> None:
+    """The mail is in the mailbox's Sent folder, which no client can see from us."""
+    await store.database.set("outbox", id, {"stage": DONE, "lease": "", "lease_until": 0}, where={"stage": TO_FILE})
+
+
+async def access_item(turn: Turn, id: str) -> tuple[Document, Document]:
+    """An item and its message. What was leased meanwhile must be seen, so it is read anew in each turn."""
+    item, message = await turn.get("outbox", id), await turn.get("messages", id)
+    if item is None or message is None:
+        raise not_found(id)
+    return item, message
+
+
+def last_change(turn: Turn, id: str) -> Change:
+    """The plan's change of this message, or one that tells nobody anything."""
+    return next((each for each in reversed(turn.changes) if each.changed == id), None) or turn.begin(
+        "MESSAGE_CHANGED", id, changed=id
+    )
+
+
+def resolution_states(message: Document, old: set[DeliveryState], new: DeliveryState, words: str) -> States:
+    """The recipients that are in one of these states, each with another one."""
+    return {
+        each["address"].lower(): (new, words)
+        for each in message["recipients"]
+        if each["delivery"] and DeliveryState(each["delivery"]["state"]) in old
+    }
+
+
+async def resolve(store: Store, caller: Caller, id: str, was_sent: bool) -> Outcome[None]:
+    """A member says what became of a mail whose outcome is unknown; one that was not sent, or failed, is sent again."""
+
+    async def plan(turn: Turn) -> None:
+        message = await turn.get("messages", id)
+        item = await turn.get("outbox", id)
+        if message is None or item is None:
+            raise not_found(id)
+        old = {DeliveryState.UNKNOWN} if was_sent else {DeliveryState.UNKNOWN, DeliveryState.FAILED}
+        new = DeliveryState.SENT if was_sent else DeliveryState.QUEUED
+        states = resolution_states(message, old, new, "as a member says" if was_sent else "sent again by a member")
+        if not states or item["sending"]:
+            raise Refused(UserErrorCode.INVALID, "it is known what became of this message", "messageId")
+        if not was_sent:
+            await mailbox_to_send_from(turn, item["mailbox"])
+        await put_states(turn, message, states)
+        if not was_sent:
+            at = to_milliseconds(turn.at)
+            again = {
+                "stage": WAITING,
+                "sending": 0,
+                "attempts": 0,
+                "first": at,
+                "due": at,
+                "lease": "",
+                "lease_until": 0,
+            }
+            turn.put(last_change(turn, id), "outbox", id, again)
+
+    return await store.log.change(caller, plan)
