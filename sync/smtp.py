@@ -1,0 +1,255 @@
+"""Sends mail through a server that lets us in, by single commands, so that the moment before DATA is ours.
+
+Until then nothing has happened, whatever goes wrong. From then until the server's last answer is here nobody knows
+whether the mail was taken, unless the server says so: that is neither a success nor a failure, but OutcomeUnknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
+
+from sync.composing_headers import is_address
+from sync.hosts import HostRefused, resolve
+from sync.mail_server import Failure, MailServer, MailServerFailed
+from sync.smtp_data import canonical, hand_over, is_canonical
+from sync.smtp_failures import lost, said, told_apart
+
+CONNECT_WAIT = 20.0  # seconds, for a connection to an address
+ANSWER_WAIT = 60.0  # seconds, for an answer to a command
+QUIT_WAIT = 2.0  # seconds
+OUR_NAME = "[127.0.0.1]"  # in EHLO; it tells nobody what our machine is called
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+BeforeData = Callable[[], Awaitable[None]]
+
+
+class OutcomeUnknown(Exception):
+    """The mail may have been taken, and may not. `words` is one line that says what happened."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+@dataclass(frozen=True)
+class RecipientOutcome:
+    """What a server said of one recipient. A mail that it took it may still send back."""
+
+    address: str
+    accepted: bool
+    temporary: bool  # not accepted now, but perhaps later
+    words: str  # the server's, on one line
+
+
+class SmtpConnection:
+    """A connection on which mails are sent one after the other. After an exception from it, it is of no more use."""
+
+    def __init__(self, client: SMTP, server: MailServer) -> None:
+        self._client = client
+        self._server = server
+        self._is_new = True
+        transport, protocol = client.transport, client.protocol
+        assert isinstance(transport, asyncio.WriteTransport) and protocol is not None
+        self._writer = asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
+
+    async def check(self) -> None:
+        """Raises where the server does not do what it is asked for."""
+        with told_apart(self._server, "NOOP", Failure.PERMISSION):
+            await self._client.noop()
+
+    async def send(
+        self, sender: str, recipients: list[str], raw: bytes, before_data: BeforeData
+    ) -> list[RecipientOutcome]:
+        """Sends a mail, and says what became of it for each recipient, in their order.
+
+        `before_data` is awaited when all of them were answered, and only where somebody is to get the mail. What goes
+        wrong before raises MailServerFailed, and what goes wrong after it OutcomeUnknown.
+        """
+        if not is_canonical(raw):
+            raw = await asyncio.to_thread(canonical, raw)
+        if not self._client.is_connected:  # and what it can do is not known any more
+            raise MailServerFailed(Failure.LOST, "the connection was lost")
+        refusal = self._refusal(sender, recipients, raw)
+        if refusal is not None:
+            return [RecipientOutcome(each, False, False, refusal) for each in recipients]
+        outcomes = await self._begin(sender, recipients, raw)
+        if not any(each.accepted for each in outcomes):
+            return outcomes
+        await before_data()
+        answer = await self._hand_over(raw)
+        return [self._outcome(each.address, answer) if each.accepted else each for each in outcomes]
+
+    def _refusal(self, sender: str, recipients: list[str], raw: bytes) -> str | None:
+        """Why this server cannot be given the mail at all."""
+        if not is_address(sender):
+            return "the sender's address is none"
+        if not are_ascii(sender, recipients, raw) and not self._client.supports_extension("smtputf8"):
+            return "an address of the mail has letters that this server cannot carry (it has no SMTPUTF8)"
+        most = self._client.esmtp_extensions.get("size", "")
+        if _NUMBER.fullmatch(most) and 0 < int(most) < len(raw):
+            return f"the mail has {megabytes(len(raw))}, and this server takes {megabytes(int(most))} at most"
+        return None
+
+    async def _begin(self, sender: str, recipients: list[str], raw: bytes) -> list[RecipientOutcome]:
+        """Everything before DATA."""
+        if not self._is_new:
+            with told_apart(self._server, "RSET", Failure.PROTOCOL):
+                await self._client.rset()
+        self._is_new = False
+        options = [f"SIZE={len(raw)}"] if self._client.supports_extension("size") else []
+        options += [] if are_ascii(sender, recipients, raw) else ["SMTPUTF8"]
+        with told_apart(self._server, "sender", Failure.PERMISSION):
+            try:
+                await self._client.mail(sender, options=options, encoding="utf-8")
+            except SMTPResponseException as error:
+                if error.code != 552:
+                    raise
+                too_large = SMTPResponse(error.code, error.message)  # that is about the mail, not about the sender
+                return [self._outcome(each, too_large) for each in recipients]
+        return [await self._offer(each) for each in recipients]
+
+    async def _offer(self, recipient: str) -> RecipientOutcome:
+        if not is_address(recipient):
+            return RecipientOutcome(recipient, False, False, "this is no address")
+        with told_apart(self._server, "recipient", Failure.PERMISSION):
+            try:
+                answer = await self._client.rcpt(recipient, encoding="utf-8")
+            except SMTPResponseException as error:
+                if error.code == 421 or not 400 <= error.code < 600:
+                    raise
+                answer = SMTPResponse(error.code, error.message)
+        return self._outcome(recipient, answer)
+
+    def _outcome(self, recipient: str, answer: SMTPResponse) -> RecipientOutcome:
+        words = said(self._server, answer.code, answer.message)
+        return RecipientOutcome(recipient, answer.code < 400, 400 <= answer.code < 500, words)
+
+    async def _hand_over(self, raw: bytes) -> SMTPResponse:
+        """The server's last answer, by which it took the mail or refused it. All else is OutcomeUnknown."""
+        try:
+            return await hand_over(self._client, self._writer, raw)
+        except Exception as error:
+            self._client.close()
+            raise unknown(self._server, error) from error
+
+
+def unknown(server: MailServer, error: Exception) -> OutcomeUnknown:
+    if isinstance(error, SMTPResponseException):
+        return OutcomeUnknown(f"DATA: {said(server, error.code, error.message)}")
+    return OutcomeUnknown(lost("DATA", error).reason)
+
+
+def are_ascii(sender: str, recipients: list[str], raw: bytes) -> bool:
+    return sender.isascii() and all(map(str.isascii, recipients)) and raw.isascii()
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB"
+
+
+@asynccontextmanager
+async def smtp_connection(server: MailServer) -> AsyncIterator[SmtpConnection]:
+    """A connection to a server that has let us in. Raises MailServerFailed."""
+    client = await connected(server)
+    transport = client.transport
+    assert isinstance(transport, asyncio.Transport)
+    try:
+        yield SmtpConnection(client, server)
+        await quit(client)
+    finally:
+        client.close()
+        transport.abort()  # whether or not all was sent: the other side may have stopped to read
+
+
+async def quit(client: SMTP) -> None:
+    """Says goodbye. All that matters is done by then."""
+    try:
+        await client.quit(timeout=QUIT_WAIT)
+    except (SMTPException, OSError):
+        pass
+
+
+async def connected(server: MailServer) -> SMTP:
+    if server.encryption == "none" and not is_allowed(server):
+        raise MailServerFailed(Failure.TLS, "a connection without encryption is for hosts only that a setting names")
+    context = await tls_context(server)
+    client = SMTP(
+        hostname=server.host, sock=await socket_to(server), use_tls=server.encryption == "tls", start_tls=False,
+        tls_context=context, local_hostname=OUR_NAME, timeout=ANSWER_WAIT,
+    )  # fmt: skip
+    try:
+        with told_apart(server, "connecting", Failure.PERMISSION):
+            await client.connect()
+            await client.ehlo()
+        if server.encryption == "starttls":
+            await encrypt(client, server)
+        await log_in(client, server)
+    except BaseException:
+        transport = client.transport
+        client.close()
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+        raise
+    return client
+
+
+async def tls_context(server: MailServer) -> ssl.SSLContext:
+    """Reads the authorities' certificates, from files that may be large."""
+    try:
+        return await asyncio.to_thread(ssl.create_default_context, cafile=server.ca_file)
+    except OSError:
+        raise MailServerFailed(Failure.TLS, "the authorities' certificates cannot be read") from None
+
+
+def is_allowed(server: MailServer) -> bool:
+    return server.host.casefold() in {each.casefold() for each in server.allowed_hosts}
+
+
+async def socket_to(server: MailServer) -> socket.socket:
+    """Connects to the address that was looked at, whatever its name says by then."""
+    try:
+        address = await resolve(server.host, server.port, server.allowed_hosts)
+    except HostRefused as refused:
+        raise MailServerFailed(Failure.HOST, refused.reason) from None
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        connection.setblocking(False)
+        async with asyncio.timeout(CONNECT_WAIT):
+            await asyncio.get_running_loop().sock_connect(connection, (address, server.port))
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, OSError):
+            reason = "in time" if isinstance(error, TimeoutError) else f"at port {server.port} ({error.strerror})"
+            raise MailServerFailed(Failure.HOST, f"the host does not answer {reason}") from None
+        raise
+    return connection
+
+
+async def encrypt(client: SMTP, server: MailServer) -> None:
+    if not client.supports_extension("starttls"):
+        raise MailServerFailed(Failure.TLS, "the server offers no encryption (no STARTTLS)")
+    with told_apart(server, "STARTTLS", Failure.TLS):
+        await client.starttls()
+        await client.ehlo()
+
+
+async def log_in(client: SMTP, server: MailServer) -> None:
+    """By the first way that the server offers: a second refusal would only count against the user."""
+    ways = {"xoauth2": client.auth_xoauth2} if server.is_oauth else {
+        "plain": client.auth_plain, "login": client.auth_login,
+    }  # fmt: skip
+    way = next((each for name, each in ways.items() if name in client.server_auth_methods), None)
+    if way is None:
+        offered = said(server, 0, ", ".join(client.server_auth_methods).upper()) or "none"
+        raise MailServerFailed(Failure.LOGIN, f"the server offers no login of this kind, but {offered}")
+    with told_apart(server, "login", Failure.LOGIN):
+        await way(server.user, server.secret)
