@@ -22,7 +22,7 @@ from connect_inbox.graphql.groups import Groups, Subscriber
 from connect_inbox.graphql.intake import Intake
 from connect_inbox.graphql.operation import Invalid, encode, errors_of
 from connect_inbox.graphql.origins import is_allowed
-from connect_inbox.protocols import GIVEN_UP
+from connect_inbox.protocols import GIVEN_UP, first_of
 from connect_inbox.rates import RateLimited
 from resolvers.context import Context
 from schema.types.context import Caller
@@ -37,7 +37,7 @@ PREFLIGHT = "graphql-require-preflight"  # no link, image or form sends it, and 
 HEARTBEAT = 12.0  # seconds of silence after which a comment tells proxies that the stream is alive
 ONLY_POST = {"allow": "POST"}
 COMPLETE = b"event: complete\ndata:\n\n"
-MOST_WAITING = 16  # events that wait for a client to read them
+MOST_WAITING = 16  # events, or events that are written at once, that wait for a client to read them
 
 
 class Endpoint:
@@ -192,10 +192,12 @@ class Stream(Subscriber):
             yield piece
 
     def offer(self, payloads: list[bytes]) -> int:
-        room = MOST_WAITING - self._waiting.qsize()
-        for payload in payloads[:room]:
-            self._waiting.put_nowait(event_of(payload))
-        return min(room, len(payloads))
+        offered = 0
+        while offered < len(payloads) and not self._waiting.full():
+            chunk = first_of(payloads, offered)
+            self._waiting.put_nowait(b"".join(map(event_of, chunk)))
+            offered += len(chunk)
+        return offered
 
     async def send(self, payload: bytes) -> None:
         await self._waiting.put(event_of(payload))

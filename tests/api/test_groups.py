@@ -48,6 +48,7 @@ from tests.api.documents import object_type, selection_for
 from tests.client import DEADLINE, Api, Subscription, until
 from tests.raw_socket import raw_subscription
 from tests.server import running
+from tests.sse import open_stream
 
 FOR_ALL = """subscription($since: String) {
   messageAdded(since: $since) { position message { id text author { id name } thread { influencer { name } } } }
@@ -288,6 +289,24 @@ async def test_one_who_has_room_for_a_part_of_a_burst_has_the_rest_later(patient
         await until(lambda: slow.received.count(b'"type":"next"') >= 101)
     ids = re.findall(rb'"message":\{"id":"(message_\w+)"', bytes(slow.received))
     assert [each.decode() for each in ids[1:]] == sent
+
+
+async def test_a_burst_is_executed_once_for_event_streams_too(patient: tuple[Brand, Groups]) -> None:
+    """It goes into what waits for each as a few pieces, not as a hundred."""
+    brand, groups = patient
+    thread = (await brand.influencer())["thread"]
+    caller = (await Gate(brand.store).admit(brand.member.token)).caller
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(open_stream(brand.viewer, FOR_ALL)) for _ in range(3)]
+        await until(lambda: groups.subscribers == 3)
+        first = (await brand.send(thread))["id"]
+        assert [(await each.data())["message"]["id"] for each in streams] == 3 * [first]  # they have joined
+        executed = groups.executed
+        new = NewMessage(thread, MessageDirection.OUTBOUND, MessageKind.DIRECT, LONG[:900])
+        sent = (await add_messages(brand.store, caller, [new] * 100)).result
+        for stream in streams:
+            assert [(await stream.data())["message"]["id"] for _ in sent] == sent
+        assert groups.executed == executed + 100
 
 
 async def test_who_comes_while_others_are_told_has_everything_once(patient: tuple[Brand, Groups]) -> None:
