@@ -14,7 +14,7 @@ from urllib.parse import quote
 from sync.mail import Address
 
 LINE = 76  # characters, before a header goes on in the next line: no more where encoded words are (RFC 2047, 2)
-WORD = 36  # bytes of text in one encoded word, which is then short enough for any line
+WORD = 39  # bytes of text in one encoded word, which is then short enough for any line
 TEXT = 1000  # characters of a subject or a name: whatever is longer is cut
 ADDRESS, LOCAL_PART = 254, 64  # characters
 FILE_NAME = 150  # characters
@@ -24,6 +24,7 @@ REFERENCES = 4000  # characters of all Message-IDs together: others cap a header
 
 # C0, DEL, C1, the separators of lines and paragraphs, and halves of characters; and the spaces around them.
 _NOT_IN_HEADERS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_NOT_IN_FILE_NAMES = re.compile(r'[/\\"]')
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+>")
 _ASCII_IN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+\-/=?^_`{|}~]+")
 _ASCII_IN_DOMAIN = re.compile(r"[A-Za-z0-9.\-_]+")
@@ -168,7 +169,7 @@ def disposition_of(kind: str, name: str) -> list[str]:
     """The words of Content-Disposition, with the file's name (RFC 2231)."""
     safe = file_name_of(name)
     if safe.isascii() and "=?" not in safe and len(safe) < LINE - 16:
-        return [f"{kind};", f"filename={quoted(safe)}"]
+        return [f"{kind};", f'filename="{safe}"']
     pieces = [percent_encoded(each) for each in pieces_of(safe, percent_encoded, PIECE)]
     if len(pieces) == 1:
         return [f"{kind};", f"filename*=utf-8''{pieces[0]}"]
@@ -182,8 +183,11 @@ def percent_encoded(text: str) -> str:
 
 
 def file_name_of(name: str) -> str:
-    """A name without a path. A long one is cut before its ending."""
-    safe = safe_header(name).replace("/", "_").replace("\\", "_").strip(". ") or "file"
+    """A name without a path, and without quotation marks, of which readers make different things.
+
+    A long one is cut before its ending.
+    """
+    safe = _NOT_IN_FILE_NAMES.sub("_", safe_header(name)).strip(". ") or "file"
     if len(safe) <= FILE_NAME:
         return safe
     stem, dot, ending = safe.rpartition(".")
