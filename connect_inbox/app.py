@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from connect_inbox import logs
+from connect_inbox import logs, oauth
 from connect_inbox.auth import open_gate
 from connect_inbox.files import Files
 from connect_inbox.graphql.groups import Groups
@@ -32,7 +32,7 @@ from storage.store import Store
 PATH = "/graphql"
 
 
-def create_app(settings: Settings, store: Store) -> Starlette:
+def create_app(settings: Settings, store: Store, callback: oauth.Callback | None = None) -> Starlette:
     """The app on an open store. What it holds itself is opened and closed by its lifespan."""
     logs.quieten_server()
     answered: logs.Answered = Counter()
@@ -55,6 +55,7 @@ def create_app(settings: Settings, store: Store) -> Starlette:
         Route(attachments.PATH, upload, methods=["POST"]),
         Route(f"{attachments.PATH}/{{id}}/{{name}}", download, methods=["GET"]),  # and HEAD
     ]
+    oauths = [Route(oauth.PATH, callback.answer)] if callback else []
     operators = [Route("/healthz", alive), Route("/readyz", ready)]
     if settings.metrics:
         operators.append(Route("/metrics", metrics))
@@ -66,7 +67,7 @@ def create_app(settings: Settings, store: Store) -> Starlette:
         expose_headers=["x-request-id", "retry-after"],
     )
     return App(
-        routes=[Route(PATH, graphql, methods=["GET", "POST"]), *files, *operators],
+        routes=[Route(PATH, graphql, methods=["GET", "POST"]), *files, *oauths, *operators],
         middleware=[Middleware(logs.Requests, answered=answered), cors],
         lifespan=lifespan,
     )

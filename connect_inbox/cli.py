@@ -23,6 +23,7 @@ from schema.root import print_schema
 from schema.types.context import SCOPES, Role
 from schema.types.errors import ApiError, Refused
 from storage.database import DatabaseError
+from storage.keys import format_key, new_key
 from storage.store import Store
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit codes
@@ -64,6 +65,7 @@ def build_parser() -> Parser:
     add_server_commands(groups)
     add_workspace_commands(groups)
     add_token_commands(groups)
+    add_key_commands(groups)
     add_schema_commands(groups)
     check = groups.add_parser("check", help="recount everything derived, and say what differs")
     check.add_argument("workspace", nargs="?", metavar="WORKSPACE", help="its id; all of them if left out")
@@ -132,6 +134,16 @@ def add_token_commands(groups: _SubParsersAction[Parser]) -> None:
     finish(revoke, commands.revoke_token)
 
 
+def add_key_commands(groups: _SubParsersAction[Parser]) -> None:
+    actions = groups.add_parser("keys", help="the keys that credentials are encrypted with").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    new = actions.add_parser("new", help="print a new key, for CONNECT_INBOX_SECRET_KEYS")
+    new.set_defaults(run=keys_new)
+    reseal = actions.add_parser("reseal", help="encrypt with the first key what another one has encrypted")
+    reseal.set_defaults(run=keys_reseal)
+
+
 def add_schema_commands(groups: _SubParsersAction[Parser]) -> None:
     actions = groups.add_parser("schema", help="the API's schema").add_subparsers(required=True, metavar="ACTION")
     actions.add_parser("print", help="print it").set_defaults(run=schema_print)
@@ -152,6 +164,15 @@ async def on_database(command: Command, arguments: Namespace, settings: Settings
     """Runs a command on the database that the settings name."""
     async with open_database(settings) as store:
         await command(store, arguments)
+
+
+async def keys_new(arguments: Namespace, settings: Settings) -> None:
+    print(format_key(new_key()))
+
+
+async def keys_reseal(arguments: Namespace, settings: Settings) -> None:
+    async with open_database(settings, with_keys=True) as store:
+        await commands.reseal(store)
 
 
 async def serve(arguments: Namespace, settings: Settings) -> None:

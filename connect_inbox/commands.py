@@ -11,10 +11,11 @@ from resolvers import validate
 from schema.types.context import Role
 from schema.types.member import Token
 from schema.types.scalars import format_time, now
+from storage import credentials, workspaces
 from storage import tokens as stored_tokens
-from storage import workspaces
 from storage.check import check as check_workspace
 from storage.documents import Document, from_milliseconds
+from storage.keys import WrongSeal
 from storage.reader import StoreReader
 from storage.store import Store
 
@@ -143,6 +144,15 @@ def row_of_token(token: Token, owner: str) -> Row:
 async def revoke_token(store: Store, arguments: Namespace) -> None:
     token = await stored_tokens.revoke_token(store, arguments.workspace, arguments.token)
     show({"tokenId": str(token.id), "state": "revoked"}, arguments.json)
+
+
+async def reseal(store: Store) -> None:
+    """Has the first key encrypt all credentials, so that the others can be taken away."""
+    try:
+        count = await credentials.reseal(store)
+    except WrongSeal as error:
+        raise CommandFailed(f"credentials cannot be decrypted: {error}") from error
+    print(f"{count or 'no'} mailbox{'es' * (count != 1)} encrypted anew with the key {store.keys.current}")
 
 
 async def check(store: Store, arguments: Namespace) -> None:

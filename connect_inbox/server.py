@@ -14,11 +14,14 @@ import uvicorn
 from starlette.applications import Starlette
 
 from connect_inbox.app import PATH, create_app
+from connect_inbox.oauth import Callback
 from connect_inbox.protocols import PING_INTERVAL, PING_TIMEOUT, RequestProtocol, SocketProtocol
 from connect_inbox.settings import Settings, WrongSetting
+from storage.credentials import check_keys
 from storage.database import DatabaseError, WrongAddress
 from storage.embedded import EmbeddedEngineError, embedded_engine
 from storage.formats import UnknownFormat
+from storage.keys import KeyFileError, WrongSeal, keys_in
 from storage.store import Store, open_store
 from sync.upkeep import run_upkeep
 
@@ -33,24 +36,35 @@ class CannotStart(Exception):
 async def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serves until it is cancelled. `on_ready` gets the API's address once it answers there. Raises `CannotStart`."""
     with listener(settings) as bound:
-        async with open_database(settings) as store, serving(settings, store, bound) as server:
+        address = public_address(settings, bound)
+        opening = open_database(settings, address, with_keys=True)
+        async with opening as store, serving(settings, store, bound) as server:
             if not server.done():
                 on_ready(public_url(settings, bound))
             await asyncio.shield(server)
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Store]:
-    """The store on the database that the settings name, or the embedded one. Raises `CannotStart`, `WrongSetting`."""
+async def open_database(settings: Settings, address: str = "", with_keys: bool = False) -> AsyncIterator[Store]:
+    """The store on the database that the settings name, or the embedded one, of the server with this address.
+
+    Without the keys of the settings, credentials can be neither saved nor read. Raises `CannotStart`, `WrongSetting`.
+    """
     async with AsyncExitStack() as stack:
         try:
             uri = settings.mongodb_uri
             if uri is None:
                 uri = await stack.enter_async_context(embedded_engine(settings.data))
-            opening = open_store(uri, settings.mongodb_database, settings.broadcast_url)
+            keys = (settings.secret_keys or keys_in(settings.data)) if with_keys else None
+            opening = open_store(uri, settings.mongodb_database, settings.broadcast_url, keys, address)
             store = await stack.enter_async_context(opening)
-        except (EmbeddedEngineError, UnknownFormat) as error:
+            if with_keys:
+                await check_keys(store)
+        except (EmbeddedEngineError, UnknownFormat, KeyFileError) as error:
             raise CannotStart(str(error)) from error
+        except WrongSeal as error:
+            told = "the secrets in the database cannot be opened with the keys that are given, or in the data folder"
+            raise CannotStart(f"{told}: {error}") from error
         except WrongAddress as error:
             told = reason_of(error).partition("'")[0].rstrip(": ")  # what it quotes may be a part of the password
             raise WrongSetting(f"MONGODB_URI cannot be used: {told}") from error
@@ -95,14 +109,23 @@ def at(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def local_address(bound: socket.socket) -> str:
+    """The server's address for somebody on this machine."""
+    host, port = bound.getsockname()[:2]
+    return f"http://{at({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host), port)}"
+
+
+def public_address(settings: Settings, bound: socket.socket) -> str:
+    return settings.public_url or local_address(bound)
+
+
 def local_url(bound: socket.socket) -> str:
     """The API's address for somebody on this machine."""
-    host, port = bound.getsockname()[:2]
-    return f"http://{at({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host), port)}{PATH}"
+    return f"{local_address(bound)}{PATH}"
 
 
 def public_url(settings: Settings, bound: socket.socket) -> str:
-    return f"{settings.public_url}{PATH}" if settings.public_url else local_url(bound)
+    return f"{public_address(settings, bound)}{PATH}"
 
 
 class Server(uvicorn.Server):
@@ -132,9 +155,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def uvicorn_config(settings: Settings, store: Store) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, store: Store, callback: Callback | None = None) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, store),
+        create_app(settings, store, callback),
         http=RequestProtocol,
         ws=SocketProtocol,
         ws_ping_interval=PING_INTERVAL,

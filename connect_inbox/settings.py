@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from storage.keys import KeyRing, parse_keys
+from sync.oauth_providers import Provider, google, microsoft, providers_in
+
 HOUR = 1 / 24  # in days
 _DATABASE_NAME = re.compile(r"[A-Za-z0-9_-]{1,38}")  # allowed by every engine
 
@@ -143,6 +146,25 @@ def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError("addresses or networks separated by commas, such as 10.0.0.5,fd00::/8") from None
 
 
+def client_of(make: Callable[[str, str], Provider]) -> Callable[[str], Provider]:
+    """What we are at a provider that is known."""
+
+    def parse(text: str) -> Provider:
+        id, _, secret = text.partition(":")
+        if not id or not secret:
+            raise ValueError("a client id, a colon and the client secret, as the provider gave them")
+        return make(id, secret)
+
+    return parse
+
+
+def parse_providers(text: str) -> tuple[Provider, ...]:
+    try:
+        return providers_in(parse_folder(text))
+    except ValueError as error:
+        raise ValueError(f"the path of a JSON file that lists providers ({error})") from None
+
+
 @dataclass(frozen=True)
 class Settings:
     """How the server is configured. Values are passed down from here; nothing below reads the environment."""
@@ -161,7 +183,8 @@ class Settings:
     )  # fmt: skip
     data: Path = setting(
         "CONNECT_INBOX_DATA", Path("data/connect-inbox"), parse_folder, "data/connect-inbox",
-        "Folder of the embedded database. Unused where MONGODB_URI is set.",
+        "Folder of the embedded database, which MONGODB_URI replaces, and of the key file `secret.keys`, which "
+        "CONNECT_INBOX_SECRET_KEYS replaces.",
     )  # fmt: skip
     mongodb_uri: str | None = setting(
         "MONGODB_URI", None, parse_mongodb_uri, "the embedded database",
@@ -175,6 +198,24 @@ class Settings:
         "BROADCAST_URL", "memory://", parse_broadcast_url, "memory://",
         "Address of the Redis server by which processes tell each other of changes at once; redis:// or rediss://. "
         "With memory:// they find them at their next upkeep.", repr=False,
+    )  # fmt: skip
+    secret_keys: KeyRing | None = setting(
+        "CONNECT_INBOX_SECRET_KEYS", None, parse_keys, "a key file in the data folder",
+        "Keys that mailboxes' credentials are encrypted with, separated by commas: the first encrypts, all decrypt. "
+        "The same for all processes. `connect-inbox keys new` prints one.", repr=False,
+    )  # fmt: skip
+    google: Provider | None = setting(
+        "CONNECT_INBOX_GOOGLE", None, client_of(google), "none",
+        "Client id and client secret at Google, with a colon between them, to connect mailboxes there by OAuth.",
+        repr=False,
+    )  # fmt: skip
+    microsoft: Provider | None = setting(
+        "CONNECT_INBOX_MICROSOFT", None, client_of(microsoft), "none",
+        "The same at Microsoft.", repr=False,
+    )  # fmt: skip
+    other_providers: tuple[Provider, ...] = setting(
+        "CONNECT_INBOX_OAUTH_PROVIDERS", (), parse_providers, "none",
+        "Path of a JSON file that lists other providers at which mailboxes can be connected by OAuth.",
     )  # fmt: skip
     log_days: float = setting(
         "CONNECT_INBOX_LOG_DAYS", 7.0, number(HOUR - 0.001, 3650, "a number of days from 0.042 (an hour) to 3650"), "7",
@@ -292,6 +333,11 @@ class Settings:
                 told = f", not {text[:80]!r}" if each.repr else ""  # it may hold a password
                 raise WrongSetting(f"{env} must be {error}{told}") from None
         return cls(**values)
+
+    @property
+    def providers(self) -> list[Provider]:
+        """All OAuth providers that are configured."""
+        return [each for each in (self.google, self.microsoft, *self.other_providers) if each is not None]
 
 
 def settings_table() -> str:

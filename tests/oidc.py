@@ -39,7 +39,7 @@ class Oidc:
             self.events.append(json.loads(line))
 
     async def tell(self, word: str) -> None:
-        """Has it hold or release its answers, or break or mend: see there."""
+        """Has it hold or release its answers, break or mend, or tell all: see there."""
         assert self._process.stdin is not None
         before = len(self.events)
         self._process.stdin.write(f"{word}\n".encode())
@@ -52,8 +52,13 @@ class Oidc:
                 assert self._process.returncode is None, "it has ended"
                 await asyncio.sleep(0.01)
 
-    def asked(self, grant: str) -> list[str | None]:
-        """How the requests for tokens of a kind ended so far: None, or the error."""
+    async def asked(self, grant: str) -> list[str | None]:
+        """How the requests for tokens of a kind have ended: None, or the error."""
+        await self.tell("tell")
+        return self.heard(grant)
+
+    def heard(self, grant: str) -> list[str | None]:
+        """The same, as far as it is known here by now."""
         return [each.get("error") for each in self.events if each.get("grant") == grant]
 
     def provider(self, name: str = "oidc", **changed: object) -> Provider:

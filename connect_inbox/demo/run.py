@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from connect_inbox.demo.state import is_filled, prepare
 from connect_inbox.demo.traffic import keep_writing
-from connect_inbox.server import background, listener, local_url, open_database, serving
+from connect_inbox.server import background, listener, local_address, local_url, open_database, serving
 from connect_inbox.settings import Settings
 
 MOST_INFLUENCERS = 2000
@@ -39,7 +39,8 @@ async def run_demo(settings: Settings, options: Options) -> None:
         with listener(settings) as bound:
             say("Starting the database ...")
             async with AsyncExitStack() as stack:
-                store = await stack.enter_async_context(open_database(settings))
+                opening = open_database(settings, local_address(bound), with_keys=True)
+                store = await stack.enter_async_context(opening)
                 if is_filled(folder):
                     say(f"Going on with the workspace in {folder}.")
                 tokens = await prepare(store, folder, options.influencers, Filling())

@@ -6,6 +6,7 @@
 // in words on standard input:
 //   hold     token requests are worked on, and not answered until `release`
 //   break    token requests are answered with 503 until `mend`
+//   tell     nothing, after everything that there was to be told before
 // It ends with its standard input.
 
 import { createServer } from 'node:http';
@@ -84,6 +85,7 @@ const doing = {
   },
   break: () => (broken = true),
   mend: () => (broken = false),
+  tell: () => {},
 };
 
 const server = createServer();
