@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import strawberry
 
 from schema.types.campaign import AssetKind, Campaign, CampaignState, Participation, ParticipationStatus, StatusChange
@@ -12,6 +14,7 @@ from schema.types.paging import Connection
 from storage import claims
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
+from storage.definitions import define, rename
 from storage.documents import Document, from_document, to_document, to_value
 from storage.indexes import OF_WORKSPACE
 from storage.influencers import access_influencer, begin_for, put_facets
@@ -19,8 +22,6 @@ from storage.log import Outcome
 from storage.pages import newest_page
 from storage.reader import StoreReader
 from storage.store import Store
-from storage.words import name_key
-from storage.workspaces import must_be_free
 
 
 async def campaign_page(reader: StoreReader, first: int | None, after: str | None) -> Connection[Campaign]:
@@ -44,19 +45,10 @@ async def access_campaign(turn: Turn, id: str) -> Document:
 async def create_campaign(
     store: Store, caller: Caller, name: str, state: CampaignState, asset_kinds: list[AssetKind], key: Key | None
 ) -> Outcome[Made]:
-    async def plan(turn: Turn) -> Made:
-        async def make() -> tuple[Change, str]:
-            await must_be_free(turn, "campaign", name_key(name), "another campaign has this name", "name")
-            id = new_id("campaign")
-            campaign = Campaign(id=id, name=name, state=state, asset_kinds=asset_kinds, created_at=turn.at)
-            change = turn.begin("CAMPAIGN_ADDED", id)
-            turn.put(change, "campaigns", id, {**to_document(campaign), "added": change.position})
-            claims.take(turn, change, "campaign", name_key(name), id)
-            return change, id
+    def make(at: datetime) -> Campaign:
+        return Campaign(id=new_id("campaign"), name=name, state=state, asset_kinds=asset_kinds, created_at=at)
 
-        return await claims.once(turn, key, make)
-
-    return claims.dated(await store.log.change(caller, plan))
+    return await define(store, caller, "campaign", name, key, make)
 
 
 async def change_campaign(store: Store, caller: Caller, id: str, given: Document) -> Outcome[None]:
@@ -69,10 +61,7 @@ async def change_campaign(store: Store, caller: Caller, id: str, given: Document
             return
         change = turn.begin("CAMPAIGN_CHANGED", id)
         if "name" in fields:
-            name = name_key(fields["name"])
-            await must_be_free(turn, "campaign", name, "another campaign has this name", "name", owner=id)
-            claims.release(turn, change, "campaign", name_key(campaign["name"]))
-            claims.take(turn, change, "campaign", name, id)
+            await rename(turn, change, "campaign", id, campaign["name"], fields["name"])
         turn.put(change, "campaigns", id, fields)
 
     return await store.log.change(caller, plan)

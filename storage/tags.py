@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from schema.types.context import Caller
-from schema.types.errors import Refused, UserErrorCode, not_found
+from schema.types.errors import not_found
 from schema.types.node import new_id
 from schema.types.tag import Tag, Variable, VariableType
 from storage import claims
-from storage.changes import MOST_CHANGES, Change, Turn
+from storage.changes import MOST_CHANGES, Turn
 from storage.claims import Key, Made
-from storage.documents import Document, from_document, to_document
+from storage.definitions import define, rename
+from storage.documents import Document, from_document
 from storage.indexes import INBOX_OF_FACET, OF_WORKSPACE
 from storage.influencers import put_tags
 from storage.log import Outcome
 from storage.reader import StoreReader
 from storage.store import Store
 from storage.words import name_key
-from storage.workspaces import must_be_free
 
 MOST_TAGS = 1000
 MOST_VARIABLES = 100
@@ -44,28 +46,11 @@ async def access_definition(turn: Turn, collection: str, id: str) -> Document:
     return document
 
 
-async def must_not_be_full(turn: Turn, collection: str, most: int) -> None:
-    found = await turn.find(
-        collection, {"workspace": turn.workspace, "deleted": 0}, only=["_id"], limit=most, hint=OF_WORKSPACE
-    )
-    if len(found) >= most:
-        raise Refused(UserErrorCode.LIMIT_REACHED, f"a workspace has at most {most} {collection}")
-
-
 async def create_tag(store: Store, caller: Caller, name: str, color: str | None, key: Key | None) -> Outcome[Made]:
-    async def plan(turn: Turn) -> Made:
-        async def make() -> tuple[Change, str]:
-            await must_be_free(turn, "tag", name_key(name), "another tag has this name", "name")
-            await must_not_be_full(turn, "tags", MOST_TAGS)
-            tag = Tag(id=new_id("tag"), name=name, color=color)
-            change = turn.begin("TAG_ADDED", tag.id)
-            turn.put(change, "tags", tag.id, {**to_document(tag), "added": change.position})
-            claims.take(turn, change, "tag", name_key(name), tag.id)
-            return change, tag.id
+    def make(at: datetime) -> Tag:
+        return Tag(id=new_id("tag"), name=name, color=color)
 
-        return await claims.once(turn, key, make)
-
-    return claims.dated(await store.log.change(caller, plan))
+    return await define(store, caller, "tag", name, key, make, MOST_TAGS)
 
 
 async def change_tag(store: Store, caller: Caller, id: str, fields: Document) -> Outcome[None]:
@@ -78,9 +63,7 @@ async def change_tag(store: Store, caller: Caller, id: str, fields: Document) ->
             return
         change = turn.begin("TAG_CHANGED", id)
         if "name" in changed:
-            await must_be_free(turn, "tag", name_key(changed["name"]), "another tag has this name", "name", owner=id)
-            claims.release(turn, change, "tag", name_key(tag["name"]))
-            claims.take(turn, change, "tag", name_key(changed["name"]), id)
+            await rename(turn, change, "tag", id, tag["name"], changed["name"])
         turn.put(change, "tags", id, changed)
 
     return await store.log.change(caller, plan)
@@ -142,19 +125,10 @@ async def tag_influencers(
 async def create_variable(
     store: Store, caller: Caller, name: str, type: VariableType, key: Key | None
 ) -> Outcome[Made]:
-    async def plan(turn: Turn) -> Made:
-        async def make() -> tuple[Change, str]:
-            await must_be_free(turn, "variable", name_key(name), "another variable has this name", "name")
-            await must_not_be_full(turn, "variables", MOST_VARIABLES)
-            variable = Variable(id=new_id("variable"), name=name, type=type)
-            change = turn.begin("VARIABLE_ADDED", variable.id)
-            turn.put(change, "variables", variable.id, {**to_document(variable), "added": change.position})
-            claims.take(turn, change, "variable", name_key(name), variable.id)
-            return change, variable.id
+    def make(at: datetime) -> Variable:
+        return Variable(id=new_id("variable"), name=name, type=type)
 
-        return await claims.once(turn, key, make)
-
-    return claims.dated(await store.log.change(caller, plan))
+    return await define(store, caller, "variable", name, key, make, MOST_VARIABLES)
 
 
 async def rename_variable(store: Store, caller: Caller, id: str, name: str) -> Outcome[None]:
@@ -162,10 +136,8 @@ async def rename_variable(store: Store, caller: Caller, id: str, name: str) -> O
         variable = await access_definition(turn, "variables", id)
         if variable["name"] == name:
             return
-        await must_be_free(turn, "variable", name_key(name), "another variable has this name", "name", owner=id)
         change = turn.begin("VARIABLE_CHANGED", id)
-        claims.release(turn, change, "variable", name_key(variable["name"]))
-        claims.take(turn, change, "variable", name_key(name), id)
+        await rename(turn, change, "variable", id, variable["name"], name)
         turn.put(change, "variables", id, {"name": name})
 
     return await store.log.change(caller, plan)
