@@ -14,7 +14,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-DEADLINE = 10.0  # seconds within which whatever a test waits for has happened
+DEADLINE = 30.0  # seconds within which whatever a test waits for has happened
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ import pytest
 from tests.client import Json
 
 NPM = Path(__file__).with_name("npm")
-DEADLINE = 20.0  # seconds
+DEADLINE = 40.0  # seconds
 MESSAGES = "subscription($since: String) { messageAdded(since: $since) { position message { id text } } }"
 
 

@@ -9,16 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from random import Random
 
 import httpx2
 
 from schema.types.context import Caller
+from schema.types.message import MessageDirection, MessageKind
 from schema.types.scalars import now
 from storage.changes import Change, entry_from_document
 from storage.check import check
 from storage.indexes import ENTRIES
+from storage.messages import NewMessage, add_messages
 from storage.positions import format_position
 from storage.store import Store, open_store
 from storage.tokens import create_token
@@ -40,6 +43,7 @@ class Load:
     subscribers: int = 20
     disturbances: int = 0
     longest: int = 60  # events that a subscriber takes before it leaves and comes back, at most
+    batch: int = 1  # messages that are one entry; more than one are written by this process, which has no clients
 
 
 @dataclass
@@ -129,7 +133,7 @@ async def open_scene(
     uri: str, database: str, folder: Path, random: Random, wire: str, upkeep: float
 ) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(uri, database))
+        store = await stack.enter_async_context(open_store(uri, database, wire))
         team = await create_team(store, "Two processes")
         tokens = {}
         for caller in [*team.members, team.partner]:
@@ -158,7 +162,7 @@ async def write_all(scene: Scene, load: Load, disturb: Disturb) -> None:
     numbers = iter(range(load.messages))
     async with asyncio.TaskGroup() as tasks:
         for _ in range(load.writers):
-            tasks.create_task(write(scene, numbers))
+            tasks.create_task(write(scene, numbers) if load.batch == 1 else write_batches(scene, numbers, load.batch))
         for number in range(load.disturbances):
             await written(scene, load.messages * (number + 1) // (load.disturbances + 1))
             await disturb(scene, number)
@@ -175,9 +179,27 @@ async def write(scene: Scene, numbers: Iterator[int]) -> None:
     """Writes a message for each of its numbers, and reads a thread now and then."""
     for number in numbers:
         thread, message = await add_message(scene, f"message {number}", f"Message {number}")
-        if scene.random.random() < 0.3:
-            reader = scene.random.choice(scene.team.members)
-            await scene.mutate(reader, "markThreadRead", "position", threadId=thread, upToMessageId=message)
+        await read_perhaps(scene, thread, message)
+
+
+async def write_batches(scene: Scene, numbers: Iterator[int], size: int) -> None:
+    """The same, many at a time, beside what the API processes are asked for."""
+    while batch := list(islice(numbers, size)):
+        many = [message_by_chance(scene, f"Message {number}") for number in batch]
+        made = (await add_messages(scene.store, scene.team.member, many)).result
+        await note(scene, {f"message {number}": id for number, id in zip(batch, made, strict=True)})
+        await read_perhaps(scene, many[-1].thread_id, made[-1])
+
+
+def message_by_chance(scene: Scene, text: str) -> NewMessage:
+    direction = scene.random.choice(list(MessageDirection))
+    return NewMessage(scene.random.choice(scene.threads), direction, MessageKind.DIRECT, text)
+
+
+async def read_perhaps(scene: Scene, thread: str, message: str) -> None:
+    if scene.random.random() < 0.3:
+        reader = scene.random.choice(scene.team.members)
+        await scene.mutate(reader, "markThreadRead", "position", threadId=thread, upToMessageId=message)
 
 
 async def add_message(scene: Scene, key: str, text: str) -> tuple[str, str]:
@@ -189,10 +211,15 @@ async def add_message(scene: Scene, key: str, text: str) -> tuple[str, str]:
         how, caller, once = "receiveMessage", scene.team.partner, "externalId"
     made = await scene.mutate(caller, how, "message { id }", threadId=thread, text=text, **{once: key})
     message: str = made["message"]["id"]
-    scene.written[key] = message
+    await note(scene, {key: message})
+    return thread, message
+
+
+async def note(scene: Scene, written: dict[str, str]) -> None:
+    """Keeps what was written, and lets those know who wait for it."""
+    scene.written |= written
     async with scene.progress:
         scene.progress.notify_all()
-    return thread, message
 
 
 async def verify(scene: Scene, load: Load, since: str, subscribers: list[Subscriber]) -> None:
