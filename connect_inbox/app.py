@@ -28,11 +28,14 @@ from connect_inbox.settings import Settings
 from connect_inbox.timings import Timings
 from storage import attachments
 from storage.store import Store
+from sync.mail_access import MailAccess
 
 PATH = "/graphql"
 
 
-def create_app(settings: Settings, store: Store, callback: oauth.Callback | None = None) -> Starlette:
+def create_app(
+    settings: Settings, store: Store, mail: MailAccess | None = None, callback: oauth.Callback | None = None
+) -> Starlette:
     """The app on an open store. What it holds itself is opened and closed by its lifespan."""
     logs.quieten_server()
     answered: logs.Answered = Counter()
@@ -41,7 +44,7 @@ def create_app(settings: Settings, store: Store, callback: oauth.Callback | None
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_gate(store) as gate, open_health(store) as health:
             app.state.health = health
-            groups, intake, origins = Groups(store), Intake(settings), settings.allowed_origins
+            groups, intake, origins = Groups(store), Intake(settings, mail), settings.allowed_origins
             app.state.endpoint = Endpoint(store, gate, groups, intake, origins, settings.max_body_size)
             app.state.sockets = Sockets(store, gate, groups, intake, origins, settings.init_timeout)
             app.state.files = Files(store, gate, intake, origins, settings.max_attachment_size)

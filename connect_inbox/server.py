@@ -8,13 +8,14 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from connect_inbox.app import PATH, create_app
-from connect_inbox.oauth import Callback
+from connect_inbox.oauth import Callback, redirect_uri
 from connect_inbox.protocols import PING_INTERVAL, PING_TIMEOUT, RequestProtocol, SocketProtocol
 from connect_inbox.settings import Settings, WrongSetting
 from storage.credentials import check_keys
@@ -23,6 +24,10 @@ from storage.embedded import EmbeddedEngineError, embedded_engine
 from storage.formats import UnknownFormat
 from storage.keys import KeyFileError, WrongSeal, keys_in
 from storage.store import Store, open_store
+from sync.mail_access import MailAccess
+from sync.mail_service import mail_service
+from sync.mailbox_connecting import connect_with_tokens
+from sync.oauth_providers import open_providers
 from sync.upkeep import run_upkeep
 
 GRACE = 5  # seconds that requests have to end in
@@ -155,9 +160,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def uvicorn_config(settings: Settings, store: Store, callback: Callback | None = None) -> uvicorn.Config:
+def uvicorn_config(
+    settings: Settings, store: Store, mail: MailAccess | None = None, callback: Callback | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, store, callback),
+        create_app(settings, store, mail, callback),
         http=RequestProtocol,
         ws=SocketProtocol,
         ws_ping_interval=PING_INTERVAL,
@@ -175,9 +182,16 @@ def uvicorn_config(settings: Settings, store: Store, callback: Callback | None =
 
 @asynccontextmanager
 async def serving(settings: Settings, store: Store, bound: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
-    """The API on a bound socket, with the upkeep beside it; the task ends when the server does."""
-    server = Server(uvicorn_config(settings, store))
-    async with background(run_upkeep(store, settings.upkeep_interval, settings.log_days)):
+    """The API on a bound socket, with upkeep and mail beside it; the task ends when the server does."""
+    async with AsyncExitStack() as stack:
+        mail = await stack.enter_async_context(open_mail(settings, store.address))
+        callback = (
+            Callback(store, mail.providers, partial(connect_with_tokens, store, mail)) if mail.providers else None
+        )
+        server = Server(uvicorn_config(settings, store, mail, callback))
+        await stack.enter_async_context(background(run_upkeep(store, settings.upkeep_interval, settings.log_days)))
+        if settings.sync:
+            await stack.enter_async_context(mail_service(store, mail))
         running = asyncio.create_task(server.serve(sockets=[bound]))
         try:
             async with background(server.listening.wait()) as listening:
@@ -186,6 +200,13 @@ async def serving(settings: Settings, store: Store, bound: socket.socket) -> Asy
         finally:
             server.should_exit = True
             await running
+
+
+@asynccontextmanager
+async def open_mail(settings: Settings, address: str) -> AsyncIterator[MailAccess]:
+    """How mailboxes are got at, with the OAuth providers of the settings."""
+    async with open_providers(settings.providers, redirect_uri(address)) as providers:
+        yield MailAccess(providers, frozenset(settings.mail_hosts), settings.mail_ca)
 
 
 @asynccontextmanager

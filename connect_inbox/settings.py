@@ -66,6 +66,20 @@ def parse_folder(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def parse_file(text: str) -> str:
+    path = parse_folder(text)
+    if not path.is_file():
+        raise ValueError("the path of a file that is there")
+    return str(path)
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    hosts = [each.strip().lower() for each in text.split(",") if each.strip()]
+    if any(re.search(r"[\s/:@]", each) for each in hosts):
+        raise ValueError("names of hosts separated by commas, such as mail.intranet.example")
+    return tuple(dict.fromkeys(hosts))
+
+
 def parse_mongodb_uri(text: str) -> str:
     if not re.match(r"mongodb(\+srv)?://[^/]", text):
         raise ValueError("an address that begins with mongodb:// or mongodb+srv://")
@@ -216,6 +230,18 @@ class Settings:
     other_providers: tuple[Provider, ...] = setting(
         "CONNECT_INBOX_OAUTH_PROVIDERS", (), parse_providers, "none",
         "Path of a JSON file that lists other providers at which mailboxes can be connected by OAuth.",
+    )  # fmt: skip
+    sync: bool = setting(
+        "CONNECT_INBOX_SYNC", True, on_or_off, "on",
+        "Whether this process reads mailboxes and sends mail (on or off). `connect-inbox sync` does that alone.",
+    )  # fmt: skip
+    mail_hosts: tuple[str, ...] = setting(
+        "CONNECT_INBOX_MAIL_HOSTS", (), parse_hosts, "none",
+        "Names of mail servers that may have private addresses, any port and no encryption, separated by commas.",
+    )  # fmt: skip
+    mail_ca: str | None = setting(
+        "CONNECT_INBOX_MAIL_CA", None, parse_file, "the system's",
+        "Path of a file with the certificates of authorities that mail servers are trusted by.",
     )  # fmt: skip
     log_days: float = setting(
         "CONNECT_INBOX_LOG_DAYS", 7.0, number(HOUR - 0.001, 3650, "a number of days from 0.042 (an hour) to 3650"), "7",

@@ -21,8 +21,8 @@ class Context:
 
     store: Store
     reader: StoreReader
-    mail: MailAccess = field(default_factory=MailAccess)
     rate_limit: RateLimit = field(default_factory=lambda: RateLimit(cost=0))
+    mail: MailAccess = field(default_factory=MailAccess)
     refused: UserErrorCode | None = None  # why a mutation was
 
     @property

@@ -74,7 +74,7 @@ async def try_imap(server: MailServer) -> None:
 
 async def try_smtp(server: MailServer) -> None:
     async with smtp_connection(server) as connection:
-        await connection.noop()
+        await connection.check()
 
 
 def where_of(host: MailHost, user: str) -> _Server:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from schema.types.context import Caller
+from schema.types.context import Caller, Role
+from schema.types.errors import Refused, UserErrorCode
 from schema.types.mailbox import MailboxAccess, MailboxState
 from storage import credentials, mail_states, mailboxes
 from storage.credentials import Credentials
 from storage.log import Outcome
 from storage.mailboxes import NewMailbox
+from storage.oauth_flows import Flow
 from storage.store import Store
+from sync.mail_access import MailAccess, TryFailed, try_servers, where_of
+from sync.oauth import NoSuchProvider
 
 
 async def connect(store: Store, caller: Caller, member: str, new: NewMailbox, opened_with: Credentials) -> Outcome[str]:
@@ -26,3 +30,36 @@ async def connect(store: Store, caller: Caller, member: str, new: NewMailbox, op
     else:
         await mail_states.begin(store, caller.workspace, outcome.result, is_read)
     return outcome
+
+
+async def connect_with_tokens(store: Store, access: MailAccess, flow: Flow, tokens: Credentials) -> Outcome[str]:
+    """Connects what a member began at a provider, once the provider's servers have let us in with its tokens.
+
+    Raises MailServerFailed, NoSuchProvider, and Refused where the member may not do this any more.
+    """
+    provider = access.providers.get(flow.provider) if access.providers else None
+    if provider is None or tokens.access_token is None:
+        raise NoSuchProvider(f"{flow.provider} is not configured")
+    caller = await member_of(store, flow)
+    is_read = MailboxAccess(flow.access) is MailboxAccess.FULL
+    new = NewMailbox(
+        address=flow.address,
+        name=caller.name,
+        access=MailboxAccess(flow.access),
+        smtp=where_of(provider.smtp, flow.address),
+        imap=where_of(provider.imap, flow.address) if is_read else None,
+        provider=provider.name,
+    )
+    imap = access.server(new.imap, tokens.access_token, True) if new.imap else None
+    try:
+        await try_servers(imap, access.server(new.smtp, tokens.access_token, True))
+    except TryFailed as error:
+        raise error.failed from None
+    return await connect(store, caller, flow.member_id, new, tokens)
+
+
+async def member_of(store: Store, flow: Flow) -> Caller:
+    member = await store.database.get("members", flow.member_id)
+    if member is None or member["removed_at"] is not None or member["role"] == Role.VIEWER.value:
+        raise Refused(UserErrorCode.NOT_ALLOWED, "you may not connect mailboxes any more")
+    return Caller(flow.member_id, member["name"], flow.workspace, token="", role=Role(member["role"]))

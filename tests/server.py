@@ -14,13 +14,14 @@ from connect_inbox.app import PATH
 from connect_inbox.server import uvicorn_config
 from connect_inbox.settings import Settings
 from storage.store import Store
+from sync.mail_access import MailAccess
 from tests.client import DEADLINE, Server
 
 
 @asynccontextmanager
-async def running(store: Store, settings: Settings) -> AsyncIterator[Server]:
+async def running(store: Store, settings: Settings, mail: MailAccess | None = None) -> AsyncIterator[Server]:
     """The app, listening on a free port."""
-    config = uvicorn_config(settings, store)
+    config = uvicorn_config(settings, store, mail)
     config.port = 0
     server = uvicorn.Server(config)
     with contextlib.suppress(asyncio.CancelledError):

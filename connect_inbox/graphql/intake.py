@@ -21,6 +21,7 @@ from resolvers.context import Context
 from schema.types.context import Caller
 from schema.types.errors import ApiError, ErrorCode
 from schema.types.rate_limit import RateLimit
+from sync.mail_access import MailAccess
 
 ASKING = 10  # points of an operation, whatever it asks for
 
@@ -28,7 +29,8 @@ ASKING = 10  # points of an operation, whatever it asks for
 class Intake:
     """One for all transports of a process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mail: MailAccess | None = None) -> None:
+        self._mail = mail or MailAccess()
         self.rates = Rates(
             settings.rate_per_token,
             settings.rate_per_address,
@@ -67,6 +69,7 @@ class Intake:
 
     async def run(self, operation: Operation, context: Context) -> Result:
         """Executes a query or mutation, for as long as it may take."""
+        context.mail = self._mail
         with timed(self.timings, operation) as outcome:
             result = await self._run(operation, context)
             outcome.is_of(result, context)

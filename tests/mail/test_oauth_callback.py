@@ -87,7 +87,7 @@ async def place_at(store: Store) -> AsyncIterator[Place]:
             httpx2.AsyncClient(base_url=address, timeout=DEADLINE) as http,
         ):
             place = Place(store, oidc, providers, http)
-            server = Server(uvicorn_config(settings, store, Callback(store, providers, place.connect)))
+            server = Server(uvicorn_config(settings, store, callback=Callback(store, providers, place.connect)))
             serving = asyncio.create_task(server.serve(sockets=[bound]))
             async with asyncio.timeout(DEADLINE):
                 await server.listening.wait()
