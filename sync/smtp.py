@@ -220,7 +220,8 @@ async def socket_to(server: MailServer) -> socket.socket:
         address = await resolve(server.host, server.port, server.allowed_hosts)
     except HostRefused as refused:
         raise MailServerFailed(Failure.HOST, refused.reason) from None
-    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # said, or asyncio leaves Nagle's delays
     try:
         connection.setblocking(False)
         async with asyncio.timeout(CONNECT_WAIT):
