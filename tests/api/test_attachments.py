@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote, urljoin, urlsplit
 import httpx2
 import pytest
 
+from connect_inbox import files
 from connect_inbox.server import background, serve
 from connect_inbox.settings import Settings
 from schema.types.context import Role
@@ -150,6 +151,40 @@ async def test_who_uploads_too_much_is_told_when_to_come_back(store: Store, bran
         assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["RATE_LIMITED"]
 
 
+async def uploads_of(brand: Brand) -> list[Document]:
+    """What goes on, of files that are not small."""
+    return await brand.store.database.find("uploads", {"workspace": brand.workspace})
+
+
+async def test_uploads_are_held_like_streams(store: Store, brand: Brand) -> None:
+    done = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield random.randbytes(2 * CHUNK)
+        await done.wait()
+
+    async with running(store, Settings(streams_per_token=1)) as server:
+        member = server.api(brand.member.token)
+        first = asyncio.create_task(post(member, "a.bin", slow()))
+        async with asyncio.timeout(DEADLINE):
+            while not await uploads_of(brand):
+                await asyncio.sleep(0.01)
+        assert (await post(member, "b.txt", b"text")).status_code == 429
+        done.set()
+        assert (await first).status_code == 201
+        assert (await post(member, "b.txt", b"text")).status_code == 201
+
+
+async def test_an_upload_that_does_not_go_on_is_ended(brand: Brand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "UPLOAD_TIME", 0.1)
+    client = await begun_upload(brand, 1000)
+    async with asyncio.timeout(DEADLINE):
+        while b"\r\n\r\n" not in client.received:
+            await asyncio.sleep(0.01)
+    client.transport.abort()
+    assert client.received.startswith(b"HTTP/1.1 408 ") and b"TIMED_OUT" in client.received
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../etc/passwd", "a\r\nSet-Cookie: x=y.txt", 'quote".txt', "back\\slash", "ü\N{GRINNING FACE}.txt",
@@ -264,6 +299,7 @@ def parts_of(url: str) -> Signed:
 async def test_an_address_that_we_did_not_give_is_refused(brand: Brand) -> None:
     told = await uploaded(brand.member, "a.txt", b"text")
     other = parts_of((await uploaded(brand.stranger, "a.txt", b"secret"))["url"])
+    second = parts_of((await uploaded(brand.member, "a.txt", b"second"))["url"])
     ours = parts_of(told["url"])
     assert ours.url == told["url"] and 3600 <= int(ours.expires) - time.time() <= 7200
     store, past, absent = brand.store, int(time.time()) // 3600 * 3600, new_id("attachment")
@@ -276,7 +312,8 @@ async def test_an_address_that_we_did_not_give_is_refused(brand: Brand) -> None:
     wrong = {
         "another name": Signed(ours.id, "b.txt", ours.expires, ours.signature),
         "another time": Signed(ours.id, "a.txt", str(int(ours.expires) + 3600), ours.signature),
-        "another file": Signed(other.id, "a.txt", ours.expires, ours.signature),
+        "another file": Signed(second.id, "a.txt", ours.expires, ours.signature),
+        "another workspace's file": Signed(other.id, "a.txt", ours.expires, ours.signature),
         "another signature": Signed(ours.id, "a.txt", ours.expires, other.signature),
         "a changed signature": Signed(ours.id, "a.txt", ours.expires, ours.signature[:-5] + last + ours.signature[-4:]),
         "a short signature": Signed(ours.id, "a.txt", ours.expires, ours.signature[:-1]),
@@ -326,26 +363,26 @@ async def test_a_message_tells_where_its_files_are(store: Store, brand: Brand) -
     assert (await get(brand.server, told["url"])).content == content
 
 
-async def test_nothing_is_left_of_an_upload_whose_client_goes_away(brand: Brand) -> None:
+async def begun_upload(brand: Brand, size: int, body: bytes = b"") -> Reader:
+    """A client that has announced a body of this size, and sent the beginning of it."""
     address = urlsplit(brand.server.url)
     loop = asyncio.get_running_loop()
     _, client = await loop.create_connection(Reader, address.hostname or "", address.port or 0)
-    client.transport.write(
-        f"POST /attachments?name=a.bin HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 1000000\r\n"
-        f"Authorization: Bearer {brand.member.token}\r\n\r\n".encode()
-    )
-    client.transport.write(random.randbytes(500_000))
+    head = f"POST /attachments?name=a.bin HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {size}\r\n"
+    client.transport.write(f"{head}Authorization: Bearer {brand.member.token}\r\n\r\n".encode() + body)
+    return client
 
-    async def uploads() -> list[Document]:
-        return await brand.store.database.find("uploads", {"workspace": brand.workspace})
+
+async def test_nothing_is_left_of_an_upload_whose_client_goes_away(brand: Brand) -> None:
+    client = await begun_upload(brand, 1_000_000, random.randbytes(500_000))
 
     async with asyncio.timeout(DEADLINE):
-        while not (begun := await uploads()):
+        while not (begun := await uploads_of(brand)):
             await asyncio.sleep(0.01)
         while not await brand.store.database.find("fs.chunks", {"files_id": begun[0]["_id"], "n": 0}):
             await asyncio.sleep(0.01)
         client.transport.abort()
-        while await uploads():
+        while await uploads_of(brand):
             await asyncio.sleep(0.01)
     assert not await brand.store.database.find("fs.chunks", {"files_id": begun[0]["_id"]})
 

@@ -18,7 +18,18 @@ from schema.types.node import new_id
 from storage import attachments
 from storage.database import ConnectionLost, Database
 from storage.documents import Document
-from storage.files import CHUNK, SMALL, Blob, TooLarge, blob_id, read_bytes, remove_leftovers, store_bytes, whole
+from storage.files import (
+    CHUNK,
+    SMALL,
+    Blob,
+    TooLarge,
+    blob_id,
+    give_up,
+    read_bytes,
+    remove_leftovers,
+    store_bytes,
+    whole,
+)
 from storage.store import Store
 from tests.storage.stores import refusal, store_on
 from tests.team import Team
@@ -50,7 +61,7 @@ class Killed(BaseException):
 
 
 class Watched(Database):
-    """A database that knows the uploads that were begun on it, and can be killed before one of its next writes."""
+    """A database that knows the uploads that were begun on it, and can fail or be killed at one of its next writes."""
 
     def __init__(self, database: Database) -> None:
         self.__dict__.update(vars(database))
@@ -61,7 +72,7 @@ class Watched(Database):
 
     def _write(self) -> None:
         self.writes_left -= 1
-        if self.writes_left < 0:
+        if self.writes_left == -1 or (self.writes_left < 0 and self.fails_with is Killed):
             raise self.fails_with
 
     async def insert(self, collection: str, document: Document) -> bool:
@@ -214,6 +225,9 @@ async def test_whenever_a_process_is_killed_the_file_is_there_or_nothing_is(
         was_there = await store.database.get("blobs", id) is not None
         if was_there:
             assert await read(store, workspace.id, id) == content
+        elif step > 0:  # What was written last may come later than its failure.
+            late = {"files_id": database.uploads[0], "n": 99, "data": b"late"}
+            await store.database.insert("fs.chunks", {"_id": f"{database.uploads[0]}:99", **late})
         for upload in database.uploads:
             await store.database.set("uploads", upload, {"started_at": 0})
         await remove_leftovers(store)
@@ -226,14 +240,30 @@ async def test_whenever_a_process_is_killed_the_file_is_there_or_nothing_is(
     assert step > 5 and await read(store, workspace.id, blob.id) == content
 
 
-async def test_what_was_given_up_does_not_become_a_file(store: Store, workspace: Team) -> None:
+async def test_what_goes_on_is_no_leftover(store: Store, workspace: Team) -> None:
+    content = content_of(3 * CHUNK)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield content[: 2 * CHUNK]
+        await remove_leftovers(store)
+        yield content[2 * CHUNK :]
+
+    blob = await store_bytes(store, workspace.id, slow(), MOST)
+    assert await read(store, workspace.id, blob.id) == content
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+async def test_what_was_given_up_does_not_become_a_file(store: Store, workspace: Team, is_removed: bool) -> None:
     one, database = watched(store)
 
     async def stopped_for_a_day() -> AsyncIterator[bytes]:
         yield content_of(2 * CHUNK)
         await store.database.set("uploads", database.uploads[0], {"started_at": 0})
-        await remove_leftovers(store)
-        assert await database.kept() == []
+        if is_removed:
+            await remove_leftovers(store)
+            assert await database.kept() == []
+        else:
+            await give_up(store, database.uploads[0])
         yield content_of(CHUNK)
 
     with pytest.raises(TimeoutError, match="given up"):

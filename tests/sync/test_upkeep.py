@@ -1,4 +1,4 @@
-"""The upkeep: what it finds that nobody told of, what it forgets, and that an error ends nothing."""
+"""The upkeep: what it finds that nobody told of, what it forgets and removes, and that an error ends nothing."""
 
 from __future__ import annotations
 
@@ -73,6 +73,17 @@ async def test_it_forgets_old_entries_but_the_last(stores: tuple[Store, Store]) 
         while len(entries := await here.database.find("entries", {"workspace": team.id})) > 1:
             await asyncio.sleep(INTERVAL)
     assert entries[0]["last"] == last
+
+
+async def test_it_removes_what_broken_uploads_have_left(stores: tuple[Store, Store]) -> None:
+    here, _ = stores
+    left = {"workspace": "workspace", "started_at": 0, "state": "OPEN"}
+    await here.database.insert("uploads", {"_id": "file", **left})
+    await here.database.insert("fs.chunks", {"_id": "file:0", "files_id": "file", "n": 0, "data": b"bytes"})
+    async with background(run_upkeep(here, INTERVAL, WEEK)), asyncio.timeout(DEADLINE):
+        while await here.database.get("uploads", "file"):
+            await asyncio.sleep(INTERVAL)
+    assert not await here.database.find("fs.chunks", {"files_id": "file"})
 
 
 async def test_an_error_of_one_workspace_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
