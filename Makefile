@@ -6,14 +6,14 @@ ARGS ?=
 BIN := .venv/bin
 # uv only writes the lock files; nobody needs it to install from them.
 UV := uv==0.13.9
-COMPILE = "$$venv/bin/uv" --quiet pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+COMPILE = "$$venv/bin/uv" --quiet pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 NPM := $(shell command -v npm 2>/dev/null)
 PACKAGES := connect_inbox schema resolvers sync storage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test check soak bench fanout lock clean
+.PHONY: help install demo serve test check soak schemathesis bench fanout lock clean
 
 help:
 	@echo "make install  set up .venv from the lock files"
@@ -22,6 +22,7 @@ help:
 	@echo "make test     run the tests                        (ARGS: for pytest)"
 	@echo "make check    lint, format, types, layers, schema"
 	@echo "make soak     run the long test                    (ARGS: --scale 0.1)"
+	@echo "make schemathesis  ask a demo for what its schema allows, in an environment made for it"
 	@echo "make bench    measure                              (ARGS: for bench)"
 	@echo "make fanout   measure the fan-out, beside others'  (ARGS: for bench.fanout)"
 	@echo "make lock     renew the lock files, Python's and npm's"
@@ -79,6 +80,9 @@ check: install
 soak: install
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+schemathesis: install
+	@$(BIN)/python -m tests.schemathesis
+
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -94,8 +98,10 @@ lock:
 	echo "Resolving ..."; \
 	$(PYTHON) -m venv "$$venv"; \
 	"$$venv/bin/python" -m pip install --quiet --disable-pip-version-check $(UV); \
-	$(COMPILE) --upgrade --group build --output-file requirements.txt; \
-	$(COMPILE) --upgrade --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --upgrade --group build --output-file requirements.txt; \
+	$(COMPILE) pyproject.toml --upgrade --group dev --constraints requirements.txt \
+		--output-file requirements-dev.txt; \
+	$(COMPILE) tests/schemathesis/requirements.in --upgrade --output-file tests/schemathesis/requirements.txt
 ifdef NPM
 	@cd tests/npm && npm update --silent --package-lock-only --no-audit --no-fund
 else
