@@ -1,0 +1,247 @@
+"""A mailbox, read over IMAP: what is new in a folder, the heads of mails, whole mails, and news of more.
+
+Nothing in it is changed but that a mail is appended: folders are opened with EXAMINE, mails are read with BODY.PEEK,
+and have no more and no less been seen by their owner than before. Everything has a limit, in bytes and in seconds.
+After any `MailServerFailed` a connection is done for; the next one may go better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from aioimaplib.aioimaplib import SELECTED, quoted
+
+from sync.imap_framing import Response
+from sync.imap_login import ImapLimits, logged_in
+from sync.imap_names import encode_name, sent_folder
+from sync.imap_parsing import MOST_UID, Items, Malformed, content, items_by_uid, listed, opened, searched, size_of
+from sync.imap_protocol import NOTHING, Allowance, ImapProtocol
+from sync.mail_server import Failure, MailServer, MailServerFailed
+
+__all__ = ["FetchedHeader", "Folders", "ImapConnection", "ImapLimits", "MailTooLarge", "Selected", "imap_connection"]
+
+KILOBYTE = 1024
+MEGABYTE = 1024 * 1024
+BATCH = 200  # mails that are asked for at once
+MOST_HEADER = 64 * KILOBYTE  # of one mail; what is longer is cut
+LOGOUT_WAIT = 2.0  # seconds
+
+LIST = Allowance(frozenset({"LIST"}), budget=4 * MEGABYTE)
+EXAMINE = Allowance(frozenset({"OK", "EXISTS"}))
+SEARCH = Allowance(frozenset({"SEARCH"}), budget=4 * MEGABYTE)
+SIZE = Allowance(frozenset({"FETCH"}), (b"RFC822.SIZE",))
+IDLE = Allowance(noise=16 * MEGABYTE)  # somebody may mark ten thousands of mails as seen meanwhile, one by one
+
+
+class MailTooLarge(Exception):
+    """A mail has more bytes than were asked for. The connection goes on."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    inbox: str
+    sent: str | None
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A folder that is open. With another `uid_validity` than before, all UIDs of before mean nothing."""
+
+    uid_validity: int
+    uid_next: int
+    exists: int
+
+
+@dataclass(frozen=True)
+class FetchedHeader:
+    uid: int
+    size: int  # of the whole mail, as the server says
+    header: bytes  # at most `MOST_HEADER` of it
+
+
+@asynccontextmanager
+async def imap_connection(server: MailServer, limits: ImapLimits | None = None) -> AsyncIterator[ImapConnection]:
+    """A connection that is logged in, for one caller at a time. Raises `MailServerFailed`, as all it is asked does."""
+    limits = limits or ImapLimits()
+    protocol = await logged_in(server, limits)
+    try:
+        yield ImapConnection(protocol, limits)
+        await say_goodbye(protocol)
+    finally:
+        await protocol.end(LOGOUT_WAIT)
+
+
+async def say_goodbye(protocol: ImapProtocol) -> None:
+    try:
+        await protocol.ask(protocol.command("LOGOUT"), LOGOUT_WAIT)
+    except MailServerFailed:
+        pass  # it is gone already, and nothing was left to do
+
+
+class ImapConnection:
+    """What can be asked of a mailbox. After `select`, of that folder."""
+
+    def __init__(self, protocol: ImapProtocol, limits: ImapLimits) -> None:
+        self._protocol = protocol
+        self._limits = limits
+        self._sizes: dict[int, int] = {}  # of the mails whose headers were read last
+
+    async def folders(self) -> Folders:
+        """INBOX, and the folder that sent mails are in, where there is one."""
+        arguments = ['""', '"*"']
+        if {"SPECIAL-USE", "LIST-EXTENDED"} <= self._protocol.capabilities:
+            arguments.append("RETURN (SPECIAL-USE)")
+        responses = await self._ask("LIST", *arguments, allowance=LIST, refused="the folders cannot be listed")
+        with self._reading():
+            folders = [folder for response in responses if (folder := listed(response)) is not None]
+        return Folders("INBOX", sent_folder(folders))
+
+    async def select(self, folder: str) -> Selected:
+        """Opens a folder, to read from it."""
+        refused = f"the folder {folder} cannot be opened"
+        responses = await self._ask("EXAMINE", folder_argument(folder), allowance=EXAMINE, refused=refused)
+        self._protocol.state = SELECTED
+        self._protocol.has_news = False
+        self._sizes = {}
+        with self._reading():
+            uid_validity, uid_next, exists = opened(responses)
+        if uid_next is None:
+            last = await self._search("*") if exists else []
+            uid_next = max(last, default=0) + 1
+        return Selected(uid_validity, uid_next, exists)
+
+    async def new_uids(self, after: int) -> list[int]:
+        """The UIDs above this one, in order."""
+        self._protocol.has_news = False
+        if after >= MOST_UID:
+            return []
+        # Where there are none, the last mail is found nevertheless: `*` is its UID, and the two ends are swapped.
+        return [uid for uid in await self._search(f"UID {after + 1}:*") if uid > after]
+
+    async def find_message_id(self, message_id: str) -> list[int]:
+        """The mails whose Message-ID holds this one."""
+        if not message_id or not message_id.isascii() or not message_id.isprintable():
+            return []
+        return await self._search(f"HEADER Message-ID {quoted(message_id)}")
+
+    async def _search(self, criteria: str) -> list[int]:
+        refused = "the folder cannot be searched"
+        responses = await self._ask("SEARCH", criteria, prefix="UID", allowance=SEARCH, refused=refused)
+        with self._reading():
+            return searched(responses)
+
+    async def headers(self, uids: list[int]) -> list[FetchedHeader]:
+        """The sizes and headers of these mails, in order; those that are gone are left out."""
+        self._sizes = {}
+        found: list[FetchedHeader] = []
+        ordered = sorted(set(uids))
+        for at in range(0, len(ordered), BATCH):
+            found += await self._headers(ordered[at : at + BATCH])
+        return found
+
+    async def _headers(self, uids: list[int]) -> list[FetchedHeader]:
+        wanted = f"(UID RFC822.SIZE BODY.PEEK[HEADER]<0.{MOST_HEADER}>)"
+        allowance = Allowance(SIZE.wanted, (b"BODY[",), (len(uids) + 1) * (MOST_HEADER + KILOBYTE), MOST_HEADER)
+        mails = await self._fetch(uids, wanted, allowance)
+        headers = [
+            FetchedHeader(uid, size, header)
+            for uid, items in sorted(mails.items())
+            if (size := size_of(items)) is not None and (header := content(items, "BODY[HEADER]")) is not None
+        ]
+        self._sizes.update((header.uid, header.size) for header in headers)
+        return headers
+
+    async def fetch(self, uid: int, most: int) -> bytes | None:
+        """The whole mail; none where it is gone. Raises `MailTooLarge` where it has more than `most` bytes."""
+        size = self._sizes.get(uid)
+        if size is None:
+            size = size_of((await self._fetch([uid], "(UID RFC822.SIZE)", SIZE)).get(uid, {}))
+        if size is None:
+            return None
+        if size > most:
+            raise MailTooLarge
+        # Sizes are estimates with some servers: one byte more than may come shows that there are more.
+        allowance = Allowance(SIZE.wanted, (b"BODY[",), most + 64 * KILOBYTE, most + 1)
+        mails = await self._fetch([uid], f"(UID BODY.PEEK[]<0.{most + 1}>)", allowance, size)
+        raw = content(mails.get(uid, {}), "BODY[]")
+        if raw is not None and len(raw) > most:
+            raise MailTooLarge
+        return raw
+
+    async def _fetch(
+        self, uids: list[int], wanted: str, allowance: Allowance, expected: int | None = None
+    ) -> dict[int, Items]:
+        """The items of each of these mails, by its UID. What is told of other mails meanwhile is left out."""
+        command = self._protocol.command("FETCH", ",".join(map(str, uids)), wanted, prefix="UID")
+        answer, carried = self._limits.answer, allowance.budget if expected is None else expected
+        status, responses = await self._protocol.ask(command, answer, allowance, carried / self._limits.rate)
+        if status.result != "OK" and status.code != "EXPUNGEISSUED":
+            raise self._protocol.refuse(status, Failure.PERMISSION, "the mails cannot be read")
+        with self._reading():
+            return items_by_uid(responses, set(uids))
+
+    async def append(self, folder: str, raw: bytes) -> None:
+        """Puts a mail that we sent into a folder, as seen. Where this fails as LOST it may be there all the same."""
+        command = self._protocol.command("APPEND", folder_argument(folder), "(\\Seen)", f"{{{len(raw)}}}")
+        self._protocol.literal_data = raw
+        seconds = self._limits.answer + len(raw) / self._limits.rate
+        status, _ = await self._protocol.ask(command, seconds)
+        if status.result != "OK":
+            raise self._protocol.refuse(status, Failure.PERMISSION, f"nothing can be put into the folder {folder}")
+
+    async def idle(self, seconds: float) -> bool:
+        """Waits until the server tells of mails in the folder, and says whether it did.
+
+        It waits for at most so many seconds, and for less where the limits are narrower. What was told since the last
+        `new_uids` counts, so that nothing which came meanwhile is waited for.
+        """
+        protocol = self._protocol
+        if "IDLE" not in protocol.capabilities:
+            return await self._poll(seconds)
+        protocol.begin(IDLE)
+        if protocol.has_news:
+            return True
+        command = protocol.command("IDLE")
+        protocol.is_idling = False
+        protocol.pending_sync_command = command
+        protocol.send(str(command))
+        answer = self._limits.answer
+        await protocol.within(answer, protocol.until(lambda: protocol.is_idling or protocol.pending is not command))
+        if protocol.is_idling:
+            await protocol.wait_for_news(min(seconds, self._limits.idle))
+            protocol.send("DONE")
+        await protocol.within(answer, protocol.until(lambda: protocol.pending is not command))
+        status, _ = protocol.answer_to(command)
+        if status.result != "OK":
+            raise protocol.refuse(status, Failure.PROTOCOL, "the server does not tell of new mails")
+        return protocol.has_news
+
+    async def _poll(self, seconds: float) -> bool:
+        self._protocol.begin(NOTHING)
+        await self._protocol.wait_for_news(min(seconds, self._limits.poll))
+        await self._ask("NOOP", refused="the server does not answer as it should")
+        return self._protocol.has_news
+
+    async def _ask(
+        self, name: str, *arguments: str, prefix: str | None = None, allowance: Allowance = NOTHING, refused: str
+    ) -> list[Response]:
+        """What a short command brings. Raises where it is refused, with these words."""
+        command = self._protocol.command(name, *arguments, prefix=prefix)
+        status, responses = await self._protocol.ask(command, self._limits.answer, allowance)
+        if status.result != "OK":
+            raise self._protocol.refuse(status, Failure.PERMISSION, refused)
+        return responses
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Responses that cannot be understood end the connection."""
+        try:
+            yield
+        except Malformed:
+            raise self._protocol.fail(Failure.PROTOCOL, "the server's answer cannot be understood") from None
+
+
+def folder_argument(folder: str) -> str:
+    return str(quoted(encode_name(folder)))
