@@ -1,8 +1,8 @@
 """HTML of a mail that can be shown: nothing in it runs, and nothing is fetched unless its reader asks for it.
 
-nh3 builds the tree and drops what is not listed here. It does not look into styles, and takes quadratic time where
-elements lie very deep in each other, so that both are done before. What comes from outside is still cleaned in a
-worker that can be killed: misnested formatting grows without any depth.
+nh3 builds the tree and drops what is not listed here. It does not look into styles, and it takes quadratic time and
+memory where formatting is not closed, and time where elements lie very deep in each other. Both are dealt with here,
+but not every depth can be seen before: what is longer than some 200 KB belongs into a worker (sync/mail_workers.py).
 """
 
 from __future__ import annotations
@@ -64,7 +64,33 @@ STYLE_VALUE = re.compile(
 NEGATIVE = re.compile(r"(?:^|[\s,(])-[\d.]")
 LINK = re.compile(r"(?:https?://|mailto:|tel:)", re.IGNORECASE)
 IMAGE = re.compile(r"https?://", re.IGNORECASE)
-TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,30})")
+# A tag just as a browser reads it, what it passes over, and what goes on to the end.
+TOKEN = re.compile(
+    r"""<!--(?:-?>|.*?--!?>)
+    |   <(?:[!?](?!--)|/[^a-zA-Z>])[^>]*+>?
+    |   <(?P<end>/?)(?P<name>[a-zA-Z][^ \t\n/>]*+)
+        (?:[ \t\n/]*+(?:=?[^ \t\n/>=]++|=)(?:[ \t\n]*+=[ \t\n]*+(?:"[^"]*+"|'[^']*+'|[^ \t\n"'>][^ \t\n>]*+)?+)?+)*+
+        [ \t\n/]*+>
+    |   (?P<rest><(?:!--|/?[a-zA-Z]))""",
+    re.VERBOSE | re.DOTALL,
+)
+
+# Where one of these is not closed, a browser opens it again in every paragraph that follows, with all others that are
+# not. It does so at most three times for the same tag, so that only many different ones are many.
+FORMATTING = {
+    "b": "font-weight:bold", "big": "font-size:larger", "code": "font-family:monospace", "em": "font-style:italic",
+    "font": "", "i": "font-style:italic", "nobr": "white-space:nowrap", "s": "text-decoration:line-through",
+    "small": "font-size:smaller", "strike": "text-decoration:line-through", "strong": "font-weight:bold",
+    "tt": "font-family:monospace", "u": "text-decoration:underline",
+}  # fmt: skip
+FORMAT = re.compile(rf"<(/?)({'|'.join(FORMATTING)})(?=[\s/>])([^<>]*>?)", re.IGNORECASE)
+REOPENED = 300_000  # elements that may come of that
+
+# Whether what is in these is text or tags depends on what they are in.
+UNSURE = {
+    "iframe", "math", "noembed", "noframes", "noscript", "plaintext", "script", "select", "style", "svg", "template",
+    "textarea", "title", "xmp",
+}  # fmt: skip
 # What has no end, or whose end may be left out because the next one of its kind ends it: these make nothing deeper.
 FLAT = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
@@ -82,7 +108,7 @@ def safe_html(html: str) -> SafeHtml:
     """What may be shown of it. Images of other servers have `data-remote-src` instead of `src`."""
     rules = Rules()
     clean = nh3.clean(
-        shallow(many_lines(html[:MOST])),
+        shallow(closed(whole(many_lines(html[:MOST])))),
         tags=TAGS,
         clean_content_tags=EMPTY_WITH_CONTENT,
         attributes=ATTRIBUTES,
@@ -99,8 +125,8 @@ def safe_html(html: str) -> SafeHtml:
 class Rules:
     """What becomes of each attribute of one piece of HTML."""
 
-    # nh3 lets us change values only, not names. Nobody who wrote the HTML can know this.
-    mark: str = field(default_factory=lambda: secrets.token_hex(16))
+    # nh3 lets us change values only, not names, and takes absolute addresses only. Who wrote the HTML cannot know this.
+    mark: str = field(default_factory=lambda: f"https://{secrets.token_hex(16)}/")
     has_remote_images: bool = False
 
     def filter(self, tag: str, attribute: str, value: str) -> str | None:
@@ -130,20 +156,43 @@ def safe_style(style: str) -> str | None:
     return ";".join(kept) or None
 
 
+def whole(html: str) -> str:
+    """HTML without a tag or comment that never ends, which goes on to the end, and without what only XML knows."""
+    html = html.replace("<![CDATA[", "")
+    end = next((token.start() for token in TOKEN.finditer(html) if token["rest"]), len(html))
+    return html[:end]
+
+
 def shallow(html: str) -> str:
     """HTML up to where its elements lie too deep in each other. Honest HTML is not cut, by far."""
     is_open: Counter[str] = Counter()
     depth = 0
-    for tag in TAG.finditer(html):
-        name = tag[2].lower()
-        if name in FLAT:
+    for token in TOKEN.finditer(html):
+        name = (token["name"] or "").lower()
+        if name in UNSURE:
+            is_open.clear()  # what is open counts for good: in here it may seem to be closed
+        if token["name"] is None or name in FLAT:
             continue
-        if not tag[1]:
+        if not token["end"]:
             is_open[name] += 1
             depth += 1
         elif is_open[name]:
             is_open[name] -= 1
             depth -= 1
         if depth > LEVELS:
-            return html[: tag.start()]
+            return html[: token.start()]
     return html
+
+
+def closed(html: str) -> str:
+    """HTML in which little can be opened again: where it could be much, formatting becomes spans, which never are."""
+    tags = (token for token in TOKEN.finditer(html) if token["name"] and token["name"].lower() in FORMATTING)
+    different = {token[0] for token in tags if not token["end"]}
+    return FORMAT.sub(as_span, html) if 3 * len(different) * html.count("<") > REOPENED else html
+
+
+def as_span(tag: re.Match[str]) -> str:
+    if tag[1]:
+        return f"</span{tag[3]}"
+    style = FORMATTING[tag[2].lower()]
+    return f'<span style="{style}"{tag[3]}' if style else f"<span{tag[3]}"
