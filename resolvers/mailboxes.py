@@ -85,16 +85,18 @@ async def connect_mailbox(info: Info, input: ConnectMailboxInput) -> ConnectMail
         imap=checked_server(input.imap, address, "imap") if input.imap and input.access is MailboxAccess.FULL else None,
         is_shared=input.is_shared,
     )
+    if not input.password:
+        raise Refused(UserErrorCode.BLANK, "password must not be empty", "password")
     password = validate.optional_line(input.password, "password", most=PASSWORD)
     mail = info.context.mail
     try:
-        await try_servers(
+        folders = await try_servers(
             mail.server(new.imap, password, False) if new.imap else None, mail.server(new.smtp, password, False)
         )
     except TryFailed as error:
         code = CODES.get(error.failed.failure, UserErrorCode.SERVER_FAILED)
         raise Refused(code, error.failed.reason, error.which) from None
-    outcome = await connect(info.context.store, caller, member, new, Credentials(password=password))
+    outcome = await connect(info.context.store, caller, member, new, Credentials(password=password), folders)
     mailbox = await info.context.reader.mailbox(outcome.result)
     return ConnectMailboxPayload(mailbox=mailbox, position=outcome.position)
 
@@ -170,6 +172,8 @@ async def check_mailbox(info: Info, input: CheckMailboxInput) -> CheckMailboxPay
     mailbox = await info.context.reader.mailbox(input.mailbox_id)
     if mailbox.access is not MailboxAccess.FULL:
         raise Refused(UserErrorCode.INVALID, "nothing is read from this mailbox", "mailboxId")
+    if mailbox.state in stored.STOPPED:
+        raise Refused(UserErrorCode.NEEDS_RECONNECT, "nothing is read until it is connected anew", "mailboxId")
     await mail_states.ask_for_check(info.context.store, mailbox.id)
     return CheckMailboxPayload(mailbox=mailbox, position=info.context.reader.position)
 
@@ -177,9 +181,8 @@ async def check_mailbox(info: Info, input: CheckMailboxInput) -> CheckMailboxPay
 @refusable(RetryQuarantinedMailPayload)
 async def retry_quarantined_mail(info: Info, input: RetryQuarantinedMailInput) -> RetryQuarantinedMailPayload:
     caller, _ = access.member_to_write(info)
-    kind_of(input.quarantined_mail_id)
-    await mail_in.ask_for_retry(info.context.store, caller, input.quarantined_mail_id)
     mail = await info.context.reader.quarantined_mail(input.quarantined_mail_id)
+    await mail_in.ask_for_retry(info.context.store, caller, mail.id)
     return RetryQuarantinedMailPayload(quarantined_mail=mail, position=info.context.reader.position)
 
 
@@ -187,9 +190,7 @@ async def retry_quarantined_mail(info: Info, input: RetryQuarantinedMailInput) -
 async def discard_quarantined_mail(info: Info, input: DiscardQuarantinedMailInput) -> DiscardQuarantinedMailPayload:
     caller, _ = access.member_to_write(info)
     id = input.quarantined_mail_id
-    mail = await info.context.reader.quarantined_mail(id)
-    if mail.state is QuarantineState.RECOVERED:
-        raise Refused(UserErrorCode.INVALID, "it has been taken in since", "quarantinedMailId")
+    kind_of(id)
     outcome = await mail_in.set_quarantine(info.context.store, caller, id, QuarantineState.DISCARDED)
     mail = await info.context.reader.quarantined_mail(id)
     return DiscardQuarantinedMailPayload(quarantined_mail=mail, position=outcome.position)

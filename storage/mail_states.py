@@ -13,6 +13,7 @@ from storage.documents import Document
 from storage.indexes import MAIL_STATES, MAIL_UIDS
 from storage.store import Store
 
+INBOX, SENT = "INBOX", "SENT"  # roles of folders
 TAKEN_IN, IGNORED, QUARANTINED = "TAKEN_IN", "IGNORED", "QUARANTINED"  # what became of a mail
 
 
@@ -27,10 +28,12 @@ class FolderState:
     began: int  # milliseconds since 1970
 
 
-async def begin(store: Store, workspace: str, mailbox: str, is_read: bool) -> None:
-    """Has a mailbox be read from now on, and forgets how far it was read before."""
-    fields = {"workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "folders": {}, "turns": [],
-              "check_due": 0}  # fmt: skip
+async def begin(store: Store, workspace: str, mailbox: str, is_read: bool, folders: dict[str, FolderState]) -> None:
+    """Has a mailbox be read from where its folders stand, and forgets how far it was read before."""
+    fields: Document = {
+        "workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "turns": [], "check_due": 0,
+        "folders": {role: vars(each) for role, each in folders.items()},
+    }  # fmt: skip
     if not await store.database.insert("mail_states", {"_id": mailbox, **fields}):
         await store.database.set("mail_states", mailbox, fields)
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from schema.types.mailbox import Encryption, Mailbox, _Server
 from storage import credentials
 from storage.credentials import Credentials
 from storage.keys import WrongSeal
+from storage.mail_states import INBOX, SENT, FolderState
 from storage.store import Store
-from sync.imap import imap_connection
+from sync.imap import ImapConnection, imap_connection
+from sync.lease import time_now
 from sync.mail_server import Failure, MailServer, MailServerFailed
 from sync.oauth import ReconnectNeeded, fresh_token
 from sync.oauth_providers import MailHost, Providers
 from sync.smtp import smtp_connection
+
+T = TypeVar("T")
 
 TRYING = 8.0  # seconds in which a new mailbox's servers must have let us in
 
@@ -47,29 +52,36 @@ class TryFailed(Exception):
         self.failed = failed
 
 
-async def try_servers(imap: MailServer | None, smtp: MailServer) -> None:
-    """Logs in to both as for work. Raises TryFailed."""
-    tries = [trying("smtp", try_smtp(smtp)), *([trying("imap", try_imap(imap))] if imap else [])]
-    results = await asyncio.gather(*tries, return_exceptions=True)
-    for each in results:
-        if isinstance(each, BaseException):
-            raise each
+async def try_servers(imap: MailServer | None, smtp: MailServer) -> dict[str, FolderState]:
+    """Logs in to both as for work; how the folders stand at this moment, by role. Raises TryFailed."""
+    sending = asyncio.create_task(trying("smtp", try_smtp(smtp)))
+    try:
+        return await trying("imap", folders_now(imap)) if imap else {}
+    finally:
+        await sending
 
 
-async def trying(which: Literal["imap", "smtp"], work: object) -> None:
+async def trying(which: Literal["imap", "smtp"], work: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(TRYING):
-            await work  # type: ignore[misc]  # a coroutine of either
+            return await work
     except TimeoutError:
         raise TryFailed(which, MailServerFailed(Failure.LOST, f"nothing came within {TRYING:g} s")) from None
     except MailServerFailed as failed:
         raise TryFailed(which, failed) from None
 
 
-async def try_imap(server: MailServer) -> None:
+async def folders_now(server: MailServer) -> dict[str, FolderState]:
+    """What is in the folders by now is history to somebody who connects the mailbox."""
     async with imap_connection(server) as connection:
-        folders = await connection.folders()
-        await connection.select(folders.inbox)
+        names = await connection.folders()
+        roles = {INBOX: names.inbox, SENT: names.sent}
+        return {role: await folder_now(connection, name) for role, name in roles.items() if name is not None}
+
+
+async def folder_now(connection: ImapConnection, name: str) -> FolderState:
+    selected = await connection.select(name)
+    return FolderState(name, selected.uid_validity, selected.uid_next, selected.uid_next - 1, time_now())
 
 
 async def try_smtp(server: MailServer) -> None:

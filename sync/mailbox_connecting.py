@@ -8,6 +8,7 @@ from schema.types.mailbox import MailboxAccess, MailboxState
 from storage import credentials, mail_states, mailboxes
 from storage.credentials import Credentials
 from storage.log import Outcome
+from storage.mail_states import FolderState
 from storage.mailboxes import NewMailbox
 from storage.oauth_flows import Flow
 from storage.store import Store
@@ -15,11 +16,18 @@ from sync.mail_access import MailAccess, TryFailed, try_servers, where_of
 from sync.oauth import NoSuchProvider
 
 
-async def connect(store: Store, caller: Caller, member: str, new: NewMailbox, opened_with: Credentials) -> Outcome[str]:
-    """Connects a mailbox, from whose servers mail is read from now on.
+async def connect(
+    store: Store,
+    caller: Caller,
+    member: str,
+    new: NewMailbox,
+    opened_with: Credentials,
+    folders: dict[str, FolderState],
+) -> Outcome[str]:
+    """Connects a mailbox. Mail is read from where its folders stood when it was tried.
 
     One that only needed a new password or permission is read from where it was left; one that was disconnected, like a
-    new one, from now on. Killed in between, it has no credentials, and soon says that it must be connected anew.
+    new one, from then on. Killed in between, it has no credentials, and soon says that it must be connected anew.
     """
     before = await mailboxes.find_mailbox(store, caller.workspace, new.address)
     outcome = await mailboxes.connect_mailbox(store, caller, member, new)
@@ -28,7 +36,7 @@ async def connect(store: Store, caller: Caller, member: str, new: NewMailbox, op
     if before is not None and before.state is not MailboxState.DISCONNECTED and before.access is new.access:
         await mail_states.go_on(store, outcome.result)
     else:
-        await mail_states.begin(store, caller.workspace, outcome.result, is_read)
+        await mail_states.begin(store, caller.workspace, outcome.result, is_read, folders)
     return outcome
 
 
@@ -52,10 +60,10 @@ async def connect_with_tokens(store: Store, access: MailAccess, flow: Flow, toke
     )
     imap = access.server(new.imap, tokens.access_token, True) if new.imap else None
     try:
-        await try_servers(imap, access.server(new.smtp, tokens.access_token, True))
+        folders = await try_servers(imap, access.server(new.smtp, tokens.access_token, True))
     except TryFailed as error:
         raise error.failed from None
-    return await connect(store, caller, flow.member_id, new, tokens)
+    return await connect(store, caller, flow.member_id, new, tokens, folders)
 
 
 async def member_of(store: Store, flow: Flow) -> Caller:

@@ -1,0 +1,195 @@
+"""One mailbox, read for as long as its server lets us: what is new, what was missed, and whether all is there.
+
+What is known of a folder is only moved on once what it tells of is committed, and a mail that is found twice is the
+same mail. So whoever is killed, wherever that is, leaves nothing undone that the next one does not do, and nothing
+that is done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from schema.types.context import Caller
+from schema.types.mailbox import Mailbox, MailboxCheck, MailboxState
+from schema.types.scalars import now
+from storage import mail_in, mail_states, mailboxes
+from storage.mail_states import INBOX, SENT, FolderState
+from storage.store import Store
+from sync.imap import FetchedHeader, ImapConnection, MailTooLarge
+from sync.lease import LeaseLost, after, time_now
+from sync.mail import Envelope
+from sync.mail_envelope import envelope_of
+from sync.mail_taking import Found, concerns, take_all
+from sync.mail_times import MailTimes
+from sync.mail_workers import MailParsers
+
+logger = logging.getLogger("connect_inbox.sync")
+
+BATCH = 50  # mails whose headers are looked at together
+MOST_BYTES = 30 * 1024 * 1024  # of the mails that are held at a time
+MANY = 20  # mails that are new at once, from which on it is told that the mailbox is being read
+DAY = 24 * 3600 * 1000  # milliseconds
+MOST_TURNS = 3  # in a day, in which a server may begin to number its mail anew
+
+
+class Flapping(Exception):
+    """The server keeps numbering its mail anew: what is new in it cannot be told."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What reading a mailbox is done with."""
+
+    store: Store
+    parsers: MailParsers
+    caller: Caller
+    mailbox: Mailbox
+    owner: str  # of the lease
+    times: MailTimes
+
+
+async def read(work: Work, imap: ImapConnection) -> None:
+    """Reads until the connection or the lease is lost. Raises MailServerFailed, Flapping, LeaseLost."""
+    names = await imap.folders()
+    roles = {SENT: names.sent, INBOX: names.inbox}  # the inbox last: it is the one that is listened to
+    while True:
+        for role, name in roles.items():
+            if name is not None:
+                await read_folder(work, imap, role, name)
+        if await mail_states.check_due(work.store, work.mailbox.id) <= time_now():
+            await check(work, imap, {role: name for role, name in roles.items() if name is not None})
+            continue
+        await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.CONNECTED)
+        await imap.idle(work.times.poll)
+
+
+async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) -> None:
+    """Takes in what is new in a folder."""
+    selected = await imap.select(name)
+    states = await mail_states.folder_states(work.store, work.mailbox.id)
+    state = states.get(role)
+    if state is None:
+        state = FolderState(name, selected.uid_validity, selected.uid_next, selected.uid_next - 1, time_now())  # new
+        await save(work, role, state)
+    elif state.uid_validity != selected.uid_validity:
+        await note_turn(work)
+        state = await renumbered(work, imap, role, state, selected.uid_validity, selected.uid_next)
+    uids = await imap.new_uids(state.last_uid)
+    if len(uids) >= MANY:
+        await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.SYNCING)
+    for batch in batches(uids):
+        await take_uids(work, imap, role, state.uid_validity, batch)
+        state = replace(state, last_uid=batch[-1])
+        await save(work, role, state)
+
+
+async def save(work: Work, role: str, state: FolderState) -> None:
+    states = await mail_states.folder_states(work.store, work.mailbox.id)
+    if not await mail_states.save_folders(work.store, work.mailbox.id, work.owner, {**states, role: state}):
+        raise LeaseLost
+
+
+def batches(uids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(uids), BATCH):
+        yield uids[start : start + BATCH]
+
+
+async def take_uids(work: Work, imap: ImapConnection, role: str, uid_validity: int, uids: list[int]) -> int:
+    """Takes in those of some mails that concern somebody, and notes what became of each; how many were taken in."""
+    headers = await imap.headers(uids)
+    return await take_headers(work, imap, role, uid_validity, headers)
+
+
+async def take_headers(
+    work: Work, imap: ImapConnection, role: str, uid_validity: int, headers: list[FetchedHeader]
+) -> int:
+    envelopes = {each.uid: envelope_of(each.header) for each in headers}
+    concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=role == SENT)
+    became = {each.uid: mail_states.IGNORED for each in headers if each.uid not in concerned}
+    await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
+    taken = 0
+    for group in groups([each for each in headers if each.uid in concerned]):
+        found = [await fetched(imap, each, envelopes[each.uid]) for each in group]
+        became = await take_all(work.store, work.parsers, work.caller, work.mailbox, role == SENT, found)
+        await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
+        taken += sum(each != mail_states.IGNORED for each in became.values())
+    return taken
+
+
+async def fetched(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
+    try:
+        return Found(header.uid, await imap.fetch(header.uid, MOST_BYTES), envelope, header.size)
+    except MailTooLarge:
+        return Found(header.uid, header.header, envelope, header.size, is_too_large=True)
+
+
+def groups(headers: list[FetchedHeader]) -> Iterator[list[FetchedHeader]]:
+    """As many mails as may be held at a time, at least one."""
+    group: list[FetchedHeader] = []
+    size = 0
+    for each in headers:
+        if group and size + each.size > MOST_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(each)
+        size += each.size
+    if group:
+        yield group
+
+
+# Where a server numbers its mail anew
+
+
+async def note_turn(work: Work) -> None:
+    """Raises Flapping where it happens again and again."""
+    recent = [each for each in await mail_states.turns(work.store, work.mailbox.id) if each > time_now() - DAY]
+    await mail_states.save_turns(work.store, work.mailbox.id, [*recent, time_now()])
+    if len(recent) + 1 >= MOST_TURNS:
+        raise Flapping
+
+
+async def renumbered(
+    work: Work, imap: ImapConnection, role: str, old: FolderState, uid_validity: int, uid_next: int
+) -> FolderState:
+    """Goes through what came since the mailbox was connected, and takes in what is not here yet: never history.
+
+    Of what is known by its Message-ID only the header is fetched again.
+    """
+    first = uid_next
+    for batch in batches(await imap.uids_since(old.began)):
+        headers = [each for each in await imap.headers(batch) if each.internal_date >= old.began]
+        first = min([first, *(each.uid for each in headers)])
+        ids = {each.uid: envelope_of(each.header).message_id for each in headers}
+        known = await mail_in.is_ours(work.store, work.caller.workspace, {id for id in ids.values() if id})
+        became = {uid: mail_states.TAKEN_IN for uid, id in ids.items() if id in known}
+        await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
+        await take_headers(work, imap, role, uid_validity, [each for each in headers if ids[each.uid] not in known])
+    state = FolderState(old.name, uid_validity, first, uid_next - 1, old.began)
+    await save(work, role, state)
+    return state
+
+
+# Completeness
+
+
+async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None:
+    """Compares what the server has since the mailbox was connected with what was seen of it, and fills the gaps."""
+    compared = missing = repaired = 0
+    for role, name in names.items():
+        selected = await imap.select(name)
+        state = (await mail_states.folder_states(work.store, work.mailbox.id)).get(role)
+        if state is None or state.uid_validity != selected.uid_validity:
+            continue  # it is read first
+        there = [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
+        noted = await mail_states.noted_uids(work.store, work.mailbox.id, role, state.uid_validity)
+        gaps = [uid for uid in there if uid not in noted]
+        for batch in batches(gaps):
+            repaired += await take_uids(work, imap, role, state.uid_validity, batch)
+        compared, missing = compared + len(there), missing + len(gaps)
+    found = MailboxCheck(at=now(), compared=compared, missing=missing, repaired=repaired)
+    if missing:
+        logger.warning("%s had %d gaps, of which %d are filled", work.mailbox.id, missing, repaired)
+    await mailboxes.set_check(work.store, work.caller, work.mailbox.id, found)
+    await mail_states.save_check_due(work.store, work.mailbox.id, after(work.times.check))

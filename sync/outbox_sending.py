@@ -1,0 +1,262 @@
+"""Sends what waits in the outbox: each mail once to each who gets it, or nobody knows and somebody decides.
+
+An item is worked on under a lease. That a server is about to be given the mail is committed before it is; whoever
+finds that of another who is gone by now does not give it again, but says that nobody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+
+from schema.types.context import Caller
+from schema.types.mailbox import Mailbox, MailboxAccess, MailboxState
+from schema.types.message import DeliveryState, Message, RecipientKind
+from storage import files, mailboxes, outbox
+from storage.deliveries import States
+from storage.documents import Document, from_document
+from storage.outbox import DONE, TO_FILE, WAITING
+from storage.store import Store
+from storage.workspaces import operator_of
+from sync.composing import OutgoingFile, OutgoingMail, compose
+from sync.composing_headers import Uncomposable
+from sync.imap import imap_connection
+from sync.lease import LeaseLost, after, kept, time_now
+from sync.mail import Address
+from sync.mail_access import MailAccess, secret_of
+from sync.mail_server import Failure, MailServerFailed
+from sync.mail_times import MailTimes, pause_after
+from sync.oauth import ReconnectNeeded
+from sync.smtp import BeforeData, OutcomeUnknown, RecipientOutcome, smtp_connection
+
+logger = logging.getLogger("connect_inbox.sync")
+
+LOST = "whoever sent it was ended before the server had answered"
+
+
+class NotOurs(Exception):
+    """Somebody else has the item by now, or has given the mail to a server."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One item that is worked on."""
+
+    store: Store
+    access: MailAccess
+    times: MailTimes
+    caller: Caller
+    owner: str  # of the lease
+    item: Document
+    message: Message
+    mailbox: Mailbox
+
+    @property
+    def id(self) -> str:
+        return str(self.message.id)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The addresses that have not been answered for."""
+        return [
+            each.address for each in self.message.recipients
+            if each.delivery and each.delivery.state is DeliveryState.QUEUED
+        ]  # fmt: skip
+
+
+async def work_on(store: Store, access: MailAccess, times: MailTimes, item: Document) -> None:
+    """Does what is due of an item, unless somebody else does."""
+    id, owner = item["_id"], secrets.token_hex(8)
+    if not await outbox.claim(store, id, owner, time_now(), after(times.lease)):
+        return
+    sending = await opened(store, access, times, id, owner)
+    try:
+        async with kept(lambda until: outbox.keep(store, id, owner, until), times.lease):
+            await (send(sending) if sending.item["stage"] == WAITING else file(sending))
+    except (LeaseLost, NotOurs):
+        return
+
+
+async def opened(store: Store, access: MailAccess, times: MailTimes, id: str, owner: str) -> Sending:
+    item, document = await store.database.get("outbox", id), await store.database.get("messages", id)
+    assert item is not None and document is not None, "they were made in one change"
+    mailbox = await store.database.get("mailboxes", item["mailbox"])
+    assert mailbox is not None, "what is sent from is never deleted"
+    return Sending(
+        store, access, times, operator_of(item["workspace"]), owner, item, from_document(Message, document),
+        from_document(Mailbox, mailbox),
+    )  # fmt: skip
+
+
+async def send(sending: Sending) -> None:
+    if sending.item["sending"]:
+        await settle(sending, dict.fromkeys(in_flight(sending), (DeliveryState.UNKNOWN, LOST)), DONE)
+        return
+    if sending.mailbox.state in mailboxes.NOT_SENDING:
+        await put_off(sending, f"{sending.mailbox.address} must be connected anew", sending.times.longest_pause)
+        return
+    try:
+        raw = await compose_mail(sending)
+        outcomes = await hand_over(sending, raw)
+    except Uncomposable as error:
+        await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.FAILED, str(error))), DONE)
+    except OutcomeUnknown as unknown:
+        await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.UNKNOWN, unknown.words)), DONE)
+    except ReconnectNeeded as error:
+        await needs_reconnect(sending, error.reason)
+    except MailServerFailed as failed:
+        if failed.failure in (Failure.LOGIN, Failure.PERMISSION):
+            await needs_reconnect(sending, failed.reason)
+            return
+        await retry(sending, failed.reason)
+    else:
+        await note(sending, outcomes)
+
+
+def in_flight(sending: Sending) -> list[str]:
+    state = DeliveryState.SENDING
+    return [each.address for each in sending.message.recipients if each.delivery and each.delivery.state is state]
+
+
+async def hand_over(sending: Sending, raw: bytes) -> list[RecipientOutcome]:
+    """Gives the mail to the mailbox's server, for those who have not got it. Raises what it meets."""
+    secret = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox)
+    addresses = sending.waiting
+
+    async def before_data() -> None:
+        if not await outbox.begin_sending(sending.store, sending.caller, sending.id, sending.owner, addresses):
+            raise NotOurs
+
+    try:
+        return await give(sending, secret, addresses, raw, before_data)
+    except MailServerFailed as failed:
+        if failed.failure is not Failure.LOGIN or sending.mailbox.provider is None:
+            raise
+        renewed = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox, secret)
+        return await give(sending, renewed, addresses, raw, before_data)
+
+
+async def give(
+    sending: Sending, secret: str, addresses: list[str], raw: bytes, before_data: BeforeData
+) -> list[RecipientOutcome]:
+    mailbox = sending.mailbox
+    server = sending.access.server(mailbox.smtp, secret, mailbox.provider is not None)
+    async with smtp_connection(server) as connection:
+        return await connection.send(mailbox.address, addresses, raw, before_data)
+
+
+async def note(sending: Sending, outcomes: list[RecipientOutcome]) -> None:
+    """What the server said of each. Who may get it later is tried again, if there is time left."""
+    states: States = {each.address.lower(): state_of(each) for each in outcomes}
+    again = any(each.temporary for each in outcomes)
+    if again and not is_out_of_time(sending):
+        await settle(sending, states, WAITING)
+        return
+    for each in outcomes:
+        if each.temporary:
+            states[each.address.lower()] = (DeliveryState.FAILED, each.words)
+    is_filed = not any(each.accepted for each in outcomes) or files_itself(sending)
+    await settle(sending, states, DONE if is_filed else TO_FILE)
+
+
+def state_of(outcome: RecipientOutcome) -> tuple[DeliveryState, str]:
+    if outcome.accepted:
+        return DeliveryState.SENT, outcome.words
+    return DeliveryState.QUEUED if outcome.temporary else DeliveryState.FAILED, outcome.words
+
+
+def is_out_of_time(sending: Sending) -> bool:
+    return bool(time_now() - sending.item["first"] > sending.times.give_up * 1000)
+
+
+def files_itself(sending: Sending) -> bool:
+    """Whether nobody but the provider needs to put the mail into the Sent folder."""
+    if sending.mailbox.access is MailboxAccess.SEND_ONLY or sending.mailbox.imap is None:
+        return True
+    providers = sending.access.providers
+    provider = providers.get(sending.mailbox.provider) if providers else None
+    return provider is not None and provider.files_sent
+
+
+async def retry(sending: Sending, reason: str) -> None:
+    """Later again, or given up: nothing was given to a server."""
+    if is_out_of_time(sending):
+        await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.FAILED, reason)), DONE)
+        return
+    await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.QUEUED, reason)), WAITING)
+
+
+async def needs_reconnect(sending: Sending, reason: str) -> None:
+    state = MailboxState.NEEDS_RECONNECT
+    await mailboxes.set_state(sending.store, sending.caller, sending.mailbox.id, state, reason)
+    await retry(sending, reason)
+
+
+async def put_off(sending: Sending, reason: str, seconds: float) -> None:
+    await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.QUEUED, reason)), WAITING, seconds)
+
+
+async def settle(sending: Sending, states: States, stage: int, seconds: float | None = None) -> None:
+    attempts = sending.item["attempts"] + 1
+    if seconds is None:
+        seconds = sending.times.filing if stage == TO_FILE else pause_after(sending.times, attempts)
+    lowered: States = {address.lower(): each for address, each in states.items()}
+    await outbox.settle(sending.store, sending.caller, sending.id, lowered, stage, after(seconds), attempts)
+
+
+async def compose_mail(sending: Sending) -> bytes:
+    """The mail, the same at every try but for who gets it in this one."""
+    message, mailbox = sending.message, sending.mailbox
+    by_kind = {
+        kind: [Address(each.address) for each in message.recipients if each.kind is kind] for kind in RecipientKind
+    }
+    assert message.mail_id is not None, "what we send has a Message-ID"
+    mail = OutgoingMail(
+        message_id=message.mail_id,
+        sender=Address(message.sender_address or mailbox.address, mailbox.name),
+        to=by_kind[RecipientKind.TO],
+        cc=by_kind[RecipientKind.CC],
+        subject=message.subject or "",
+        text=message.text,
+        html=message.safe_html,
+        attachments=[
+            OutgoingFile(each.name, each.content_type, await content_of(sending, each.blob_id), each.content_id)
+            for each in message.attachments
+        ],
+        in_reply_to=message.references[-1] if message.references else None,
+        references=message.references,
+        date=message.sent_at,
+        automatic=message.automatic,
+    )
+    return await asyncio.to_thread(compose, mail)  # with large files it takes time
+
+
+async def content_of(sending: Sending, blob_id: str) -> bytes:
+    stored = files.read_bytes(sending.store, sending.caller.workspace, blob_id)
+    return b"".join([chunk async for chunk in stored])
+
+
+# Filing
+
+
+async def file(sending: Sending) -> None:
+    """Puts a sent mail into the mailbox's Sent folder, unless it is there already."""
+    try:
+        secret = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox)
+        assert sending.mailbox.imap is not None and sending.message.mail_id is not None, "or nothing is to be filed"
+        server = sending.access.server(sending.mailbox.imap, secret, sending.mailbox.provider is not None)
+        async with imap_connection(server) as connection:
+            names = await connection.folders()
+            if names.sent is not None:
+                await connection.select(names.sent)
+                if not await connection.find_message_id(sending.message.mail_id):
+                    await connection.append(names.sent, await compose_mail(sending))
+    except (MailServerFailed, ReconnectNeeded) as failed:
+        logger.info("a sent mail could not be filed yet: %s", failed)
+        if not is_out_of_time(sending):
+            pause = pause_after(sending.times, sending.item["attempts"] + 1)
+            await outbox.put_off(sending.store, sending.id, sending.owner, after(pause))
+            return
+    await outbox.finish_filing(sending.store, sending.id)
