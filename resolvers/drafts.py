@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from resolvers import access, validate
 from resolvers.context import Info
-from resolvers.messages import checked_cc, safe_html_of
+from resolvers.html import checked_html
+from resolvers.messages import checked_cc
 from resolvers.refusal import refusable
 from schema.types.mail_inputs import DeleteDraftInput, SaveDraftInput
 from schema.types.mail_payloads import DeleteDraftPayload, SaveDraftPayload
@@ -25,7 +26,7 @@ async def save_draft(info: Info, input: SaveDraftInput) -> SaveDraftPayload:
         channel=input.channel,
         subject=validate.optional_line(input.subject, "subject", most=validate.SUBJECT) if input.subject else None,
         text=validate.optional_text(input.text, "text"),
-        html=safe_html_of(input.html),
+        safe_html=await checked_html(input.html) if input.html else None,
         cc=checked_cc(input.cc),
         attachments=await access_attachments(store, caller.workspace, attachment_ids),
         campaign_id=input.campaign_id,

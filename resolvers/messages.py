@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from resolvers import access, validate
 from resolvers.context import Info
+from resolvers.html import checked_html
 from resolvers.influencers import find, idempotency
 from resolvers.refusal import refusable
 from schema.types.errors import Refused, UserErrorCode, bad_input, not_found
@@ -18,10 +19,8 @@ from storage.attachments import access_attachments
 from storage.claims import key_of
 from storage.messages import NewMessage
 from storage.outbox import NewMail
-from sync.mail_html import safe_html
 
 MOST_CC = 20
-MOST_HTML = 200_000  # characters
 MOST_BYTES = 18 * 1024 * 1024  # of an e-mail's files: as text they are a third longer, and many servers take 25 MB
 
 
@@ -39,7 +38,7 @@ async def send_message(info: Info, input: SendMessageInput) -> SendMessagePayloa
         text=validate.text(input.text, "text"),
         subject=validate.line(input.subject, "subject", most=validate.SUBJECT) if input.subject is not None else None,
         campaign_id=input.campaign_id,
-        safe_html=safe_html_of(input.html),
+        safe_html=await checked_html(input.html) if input.html is not None else None,
         attachments=await access_attachments(store, caller.workspace, attachment_ids),
     )
     cc = checked_cc(input.cc)
@@ -69,14 +68,6 @@ def must_be_plain(input: SendMessageInput) -> None:
 def must_fit(new: NewMessage) -> None:
     if sum(each.size for each in new.attachments) > MOST_BYTES:
         raise Refused(UserErrorCode.TOO_LONG, "an e-mail's files have at most 18 MB in all", "attachmentIds")
-
-
-def safe_html_of(html: str | None) -> str | None:
-    """What a client gave as HTML, made as safe as what comes in."""
-    if html is None:
-        return None
-    checked = validate.text(html, "html", most=MOST_HTML)
-    return safe_html(checked).html
 
 
 def checked_cc(cc: list[str] | None) -> list[str]:

@@ -34,7 +34,9 @@ from storage.workspaces import operator_of
 
 AT_ONCE = 8  # recounts side by side
 ENTRIES_AT_ONCE = 10
-DEFINITIONS = ["members", "partners", "tags", "variables", "campaigns"]
+DEFINITIONS = ["members", "partners", "tags", "variables", "campaigns", "mailboxes"]
+# What is changed outside of the log too, so that it may differ from what was written there last.
+BESIDE_THE_LOG = {"outbox": {"stage", "due", "lease", "lease_until"}}
 
 Lost = dict[tuple[str, str], Document]
 
@@ -152,16 +154,17 @@ async def look_for_lost(store: Store, entries: list[Entry], lost: Lost) -> None:
     for collection in {collection for collection, _ in writes}:
         stored = await store.database.get_many(collection, [id for name, id in writes if name == collection])
         for (name, id), fields in writes.items():
-            if name == collection and (name, id) not in lost and is_lost(stored.get(id), fields):
+            if name == collection and (name, id) not in lost and is_lost(name, stored.get(id), fields):
                 lost[name, id] = {}
             if name == collection and (name, id) in lost:
                 lost[name, id].update(fields)
 
 
-def is_lost(stored: Document | None, fields: Document) -> bool:
+def is_lost(collection: str, stored: Document | None, fields: Document) -> bool:
     if stored is None or stored["position"] < fields["position"]:
         return True
-    return stored["position"] == fields["position"] and any(stored.get(name) != fields[name] for name in fields)
+    compared = fields.keys() - BESIDE_THE_LOG.get(collection, set())
+    return stored["position"] == fields["position"] and any(stored.get(name) != fields[name] for name in compared)
 
 
 async def recount_written(source: Source, collection: str, id: str, fields: Document) -> list[Difference]:

@@ -8,13 +8,12 @@ from schema.types.context import Caller
 from schema.types.draft import Draft
 from schema.types.errors import not_found
 from schema.types.message import Attachment, MessageChannel
-from schema.types.node import influencer_id_of
 from storage.campaigns import access_campaign
 from storage.changes import Turn, place_of
 from storage.documents import Document, to_document
-from storage.influencers import access_influencer
+from storage.influencers import access_influencer_of
 from storage.log import Outcome
-from storage.mailboxes import access_connected
+from storage.mailboxes import access_mailbox
 from storage.reader import draft_id
 from storage.store import Store
 
@@ -27,7 +26,7 @@ class NewDraft:
     channel: MessageChannel
     subject: str | None
     text: str
-    html: str | None
+    safe_html: str | None
     cc: list[str]
     attachments: list[Attachment]
     campaign_id: str | None
@@ -42,7 +41,7 @@ async def save_draft(store: Store, caller: Caller, member: str, new: NewDraft) -
         if new.campaign_id is not None:
             await access_campaign(turn, new.campaign_id)
         if new.mailbox_id is not None:
-            await access_connected(turn, new.mailbox_id)
+            await access_mailbox(turn, new.mailbox_id)
         draft = Draft(id=id, updated_at=turn.at, member_id=member, **vars(new))  # type: ignore[arg-type]
         await put_draft(turn, "DRAFT_SAVED", id, new.thread_id, to_document(draft))
         return id
@@ -59,17 +58,20 @@ async def delete_draft(store: Store, caller: Caller, id: str) -> Outcome[str]:
     return await store.log.change(caller, plan)
 
 
-async def put_draft_deleted(turn: Turn, id: str) -> str:
+async def put_draft_deleted(turn: Turn, id: str, only_of: str | None = None) -> str:
+    """Deletes a draft of the caller's, if it is of this thread where one is named; its thread. Raises NOT_FOUND."""
     draft = await turn.get("drafts", id)
     if draft is None or draft["deleted"] or draft["member_id"] != turn.caller.id:
         raise not_found(id)
     thread: str = draft["thread_id"]
-    emptied = {"deleted": 1, "text": "", "html": None, "subject": None, "cc": [], "attachments": []}
+    if only_of not in (None, thread):
+        raise not_found(id)
+    emptied = {"deleted": 1, "text": "", "safe_html": None, "subject": None, "cc": [], "attachments": []}
     await put_draft(turn, "DRAFT_DELETED", id, thread, emptied)
     return thread
 
 
 async def put_draft(turn: Turn, kind: str, id: str, thread: str, fields: Document) -> None:
-    influencer = await access_influencer(turn, influencer_id_of(thread))
+    influencer = await access_influencer_of(turn, thread)
     change = turn.begin(kind, id, thread, thread=thread, only=turn.caller.id, now=place_of(influencer))
     turn.put(change, "drafts", id, fields)

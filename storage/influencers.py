@@ -16,7 +16,7 @@ from typing import Any
 from schema.types.context import Caller
 from schema.types.errors import Refused, UserErrorCode, not_found
 from schema.types.influencer import Handle, Influencer, Network, Note
-from schema.types.node import new_id, thread_id_of
+from schema.types.node import influencer_id_of, new_id, thread_id_of
 from storage import claims
 from storage.changes import MOST_CHANGES, Change, Turn, place_of
 from storage.claims import Key, Made
@@ -131,6 +131,14 @@ async def access_influencer(turn: Turn, id: str) -> Document:
     influencer = await turn.get("influencers", id)
     if influencer is None:
         raise not_found(id)
+    return influencer
+
+
+async def access_influencer_of(turn: Turn, thread_id: str) -> Document:
+    """The influencer whose one thread this is. Raises NOT_FOUND."""
+    influencer = await turn.get("influencers", influencer_id_of(thread_id))
+    if influencer is None:
+        raise not_found(thread_id)
     return influencer
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from schema.types.context import Caller
-from schema.types.errors import not_found
+from schema.types.errors import Refused, UserErrorCode, not_found
 from schema.types.mailbox import QuarantinedMail, QuarantineState
 from schema.types.message import (
     Attachment,
@@ -29,11 +29,14 @@ from storage.documents import Document, from_document, to_document, to_value
 from storage.indexes import OF_WORKSPACE, RETRIES
 from storage.log import Outcome
 from storage.mailboxes import access_mailbox
-from storage.messages import Mail, NewMessage, mail_id_claim, put_message
+from storage.messages import Mail, NewMessage, mail_id_claim, message_of_mail, put_message
 from storage.pages import newest_page
 from storage.reader import StoreReader
 from storage.store import Store
 
+COPY = "mail copy"  # the kind of claim that says which message a mail is in a thread
+MOST_COPIES = 40  # in a turn; each can make somebody a participant, which is a change too
+MOST_REPORTS = 50  # that one mail can hold
 THERE = {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.SENT}
 
 
@@ -81,10 +84,11 @@ class FoundMail:
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a mail: the messages that it is, now or since before, by thread. None for one that concerns nobody."""
+    """What became of a mail: the messages that it is, now or since before, by thread. None where it concerns nobody."""
 
     message_ids: list[str]
-    reported: int = 0  # how many mails of ours it told something of
+    reported: int = 0  # how much it told of mail of ours
+    more: bool = False  # it concerns more people than a turn has room for
 
 
 async def known_people(store: Store, workspace: str, addresses: set[str]) -> dict[str, str]:
@@ -103,24 +107,28 @@ async def is_ours(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
 async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
     """Takes in a mail, wherever and however often it is found: each thread that it concerns has it once."""
 
-    async def plan(turn: Turn) -> Taken:
-        return await put_found(turn, mail)
-
-    return await store.log.change(caller, plan)
+    reported = 0
+    while True:
+        outcome = await store.log.change(caller, lambda turn: put_found(turn, mail))
+        reported += outcome.result.reported
+        if not outcome.result.more:
+            return Outcome(replace(outcome.result, reported=reported), outcome.position)
 
 
 async def put_found(turn: Turn, mail: FoundMail) -> Taken:
     mailbox = await access_mailbox(turn, mail.mailbox_id)
     known = await claims_of(turn, mail)
-    reported = [await put_reported(turn, each) for each in mail.reports]
-    own = known.get(mail_id_claim(turn.workspace, mail.mail_id)) if mail.mail_id else None
-    if own is not None and mail.is_sent and await put_found_sent(turn, own["owner"]):
-        return Taken([own["owner"]])
-    people = await people_of(turn, mail.to + mail.cc if mail.is_sent else [mail.sender])
-    if people and not mail.is_sent:
-        await put_answered(turn, mail, known)
-    made = [await put_once(turn, mail, mailbox, person, known) for person in people]
-    return Taken(made, sum(reported))
+    if mail.is_sent:
+        own = known.get(mail_id_claim(turn.workspace, mail.mail_id)) if mail.mail_id else None
+        if own is not None and await put_found_sent(turn, own["owner"]):
+            return Taken([own["owner"]])
+        return await put_copies(turn, mail, mailbox, await people_of(turn, mail.to + mail.cc), known)
+    reported = [await put_reported(turn, each) for each in mail.reports[:MOST_REPORTS]]
+    people = await people_of(turn, [mail.sender])
+    if people:
+        await put_answered(turn, mail, known, people[0])
+    taken = await put_copies(turn, mail, mailbox, people, known)
+    return replace(taken, reported=sum(reported))
 
 
 async def claims_of(turn: Turn, mail: FoundMail) -> dict[str, Document]:
@@ -146,11 +154,11 @@ async def put_found_sent(turn: Turn, message_id: str) -> bool:
     return True
 
 
-async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document]) -> None:
+async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document], person: str) -> None:
     """Who answers a mail has it: that settles whether it arrived."""
     for reference in mail.references:
-        claim = known.get(mail_id_claim(turn.workspace, reference))
-        message = await turn.get("messages", claim["owner"]) if claim else None
+        is_known = mail_id_claim(turn.workspace, reference) in known
+        message = await message_of_mail(turn, reference, person) if is_known else None
         if message is None or message["direction"] != MessageDirection.OUTBOUND.value:
             continue
         theirs = {mail.sender.lower()}
@@ -165,25 +173,37 @@ async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document]) 
 
 async def put_reported(turn: Turn, report: ReportedState) -> bool:
     """What a report says of a mail of ours; False where it is about none, or says nothing new."""
-    claim = await turn.get("claims", mail_id_claim(turn.workspace, report.mail_id))
-    message = await turn.get("messages", claim["owner"]) if claim else None
+    people = await people_of(turn, [report.recipient]) if report.recipient else []
+    message = await message_of_mail(turn, report.mail_id, people[0] if people else None)
     if message is None or message["direction"] != MessageDirection.OUTBOUND.value or not message["recipients"]:
         return False
-    first = next(each["address"] for each in message["recipients"] if each["kind"] == RecipientKind.TO.value)
-    recipient = report.recipient or first
-    return await put_states(turn, message, {recipient.lower(): (report.state, report.words)})
+    recipient = report.recipient or message["recipients"][0]["address"]
+    return await put_states(turn, message, {recipient.lower(): (report.state, report.words)}) is not None
 
 
-async def put_once(turn: Turn, mail: FoundMail, mailbox: Document, person: str, known: dict[str, Document]) -> str:
-    """The message that a mail is in one person's thread, made unless it is there already."""
-    thread = thread_id_of(person)
-    identity = f"{thread}:{mail.mail_id}:{mail.content_hash}"
-    owner = await claims.owner_of(turn, "mail copy", identity)
-    if owner is not None:
-        return owner
+async def put_copies(
+    turn: Turn, mail: FoundMail, mailbox: Document, people: list[str], known: dict[str, Document]
+) -> Taken:
+    """The messages that a mail is in people's threads, made where they are not there already."""
+    claim_ids = {person: claim_id(turn.workspace, COPY, copy_identity(mail, person)) for person in people}
+    there = await turn.get_many("claims", claim_ids.values())
+    made = {person: there[id]["owner"] for person, id in claim_ids.items() if id in there}
+    missing = [person for person in people if person not in made]
+    for done, person in enumerate(missing):
+        if done == MOST_COPIES or turn.is_full:
+            return Taken(list(made.values()), more=True)
+        made[person] = await put_copy(turn, mail, mailbox, person, known)
+    return Taken([made[person] for person in people])
+
+
+def copy_identity(mail: FoundMail, person: str) -> str:
+    return f"{thread_id_of(person)}:{mail.mail_id}:{mail.content_hash}"
+
+
+async def put_copy(turn: Turn, mail: FoundMail, mailbox: Document, person: str, known: dict[str, Document]) -> str:
     campaign, match = await campaign_of(turn, mail, person, known)
     new = NewMessage(
-        thread_id=thread,
+        thread_id=thread_id_of(person),
         direction=MessageDirection.OUTBOUND if mail.is_sent else MessageDirection.INBOUND,
         kind=MessageKind.CAMPAIGN if campaign else MessageKind.DIRECT,
         text=mail.text,
@@ -209,7 +229,7 @@ async def put_once(turn: Turn, mail: FoundMail, mailbox: Document, person: str, 
         ),
     )
     change, id = await put_message(turn, new, None)
-    claims.take(turn, change, "mail copy", identity, id)
+    claims.take(turn, change, COPY, copy_identity(mail, person), id)
     return id
 
 
@@ -269,7 +289,7 @@ async def quarantine(
     return await store.log.change(caller, plan)
 
 
-async def access_held(turn: Turn, id: str) -> Document:
+async def access_quarantined(turn: Turn, id: str) -> Document:
     mail = await turn.get("quarantined_mails", id)
     if mail is None:
         raise not_found(id)
@@ -283,7 +303,9 @@ async def set_quarantine(
     """What became of a mail that could not be taken apart. Its raw bytes stay."""
 
     async def plan(turn: Turn) -> None:
-        mail = await access_held(turn, id)
+        mail = await access_quarantined(turn, id)
+        if state is QuarantineState.DISCARDED and mail["state"] == QuarantineState.RECOVERED.value:
+            raise Refused(UserErrorCode.INVALID, "it has been taken in since", "quarantinedMailId")
         fields: Document = {"state": to_value(state)}
         if reason is not None:
             fields["reason"] = reason
@@ -296,10 +318,10 @@ async def set_quarantine(
 
 
 async def ask_for_retry(store: Store, caller: Caller, id: str) -> None:
-    """Has whoever reads the mailboxes try a mail again. Raises NOT_FOUND where none is held under this id."""
+    """Has whoever reads the mailboxes try a mail of the caller's workspace again. Refused where it is held no more."""
     where = {"workspace": caller.workspace, "state": QuarantineState.HELD.value}
     if not await store.database.set("quarantined_mails", id, {"retry": 1}, where=where):
-        raise not_found(id)
+        raise Refused(UserErrorCode.INVALID, "it is not held any more", "quarantinedMailId")
 
 
 async def to_retry(store: Store, limit: int) -> list[Document]:

@@ -35,7 +35,7 @@ class NewMailbox:
     smtp: _Server
     imap: _Server | None
     provider: str | None = None
-    is_shared: bool = False
+    is_shared: bool | None = None  # None: as it was with this owner before, or not
 
 
 async def all_mailboxes(reader: StoreReader) -> list[Mailbox]:
@@ -59,29 +59,51 @@ async def connect_mailbox(store: Store, caller: Caller, owner: str, new: NewMail
             return await put_mailbox(turn, owner, new)
         if old["owner_id"] != owner and old["state"] != MailboxState.DISCONNECTED.value:
             raise Refused(UserErrorCode.TAKEN, "this address is connected by another member", "address")
-        change = turn.begin("MAILBOX_CHANGED", old["_id"])
-        fields = {name: to_value(value) for name, value in vars(new).items() if name != "address"}
-        turn.put(
-            change, "mailboxes", old["_id"], {**fields, "owner_id": owner, **state_now(turn, MailboxState.CONNECTED)}
-        )
+        await put_connected_anew(turn, old, owner, new)
         return str(old["_id"])
 
     return await store.log.change(caller, plan)
 
 
+async def put_connected_anew(turn: Turn, old: Document, owner: str, new: NewMailbox) -> None:
+    """Who may send from it stays as it was, unless it has another owner now."""
+    others = [each for each in await connected(turn) if each["_id"] != old["_id"]]
+    must_have_room(others)
+    fields = {name: to_value(value) for name, value in vars(new).items() if name not in ("address", "is_shared")}
+    if old["owner_id"] != owner:
+        fields |= {"sender_ids": [], "is_shared": 0}
+    if new.is_shared is not None:
+        fields["is_shared"] = int(new.is_shared)
+    is_fallback = int(not any(each["is_fallback"] for each in others))
+    fields |= {"owner_id": owner, "is_fallback": is_fallback, **state_now(turn, MailboxState.CONNECTED)}
+    turn.put(turn.begin("MAILBOX_CHANGED", old["_id"]), "mailboxes", old["_id"], fields)
+
+
 async def put_mailbox(turn: Turn, owner: str, new: NewMailbox) -> str:
-    others = await turn.find("mailboxes", {"workspace": turn.workspace}, hint=OF_WORKSPACE, only=["is_fallback"])
-    if len(others) >= MOST_MAILBOXES:
-        raise Refused(UserErrorCode.LIMIT_REACHED, f"a workspace has at most {MOST_MAILBOXES} mailboxes")
+    others = await connected(turn)
+    must_have_room(others)
     id = new_id("mailbox")
     mailbox = Mailbox(
         id=id, state=MailboxState.CONNECTED, since=turn.at, last_success_at=turn.at, created_at=turn.at,
-        is_fallback=not any(each["is_fallback"] for each in others), owner_id=owner, sender_ids=[], **vars(new),
+        is_fallback=not any(each["is_fallback"] for each in others), owner_id=owner, sender_ids=[],
+        **{**vars(new), "is_shared": bool(new.is_shared)},
     )  # fmt: skip
     change = turn.begin("MAILBOX_ADDED", id)
     turn.put(change, "mailboxes", id, {**to_document(mailbox), "added": change.position})
     claims.take(turn, change, "mailbox", new.address.lower(), id)
     return str(id)
+
+
+async def connected(turn: Turn) -> list[Document]:
+    """The workspace's mailboxes that are connected: those that are shared, then the others, each by age."""
+    found = await turn.find("mailboxes", {"workspace": turn.workspace}, hint=OF_WORKSPACE)
+    there = [each for each in found if each["state"] != MailboxState.DISCONNECTED.value]
+    return sorted(there, key=lambda each: (-each["is_shared"], int(each["added"])))
+
+
+def must_have_room(others: list[Document]) -> None:
+    if len(others) >= MOST_MAILBOXES:
+        raise Refused(UserErrorCode.LIMIT_REACHED, f"a workspace has at most {MOST_MAILBOXES} mailboxes")
 
 
 def state_now(turn: Turn, state: MailboxState, reason: str | None = None) -> Document:
@@ -120,7 +142,7 @@ async def change_mailbox(store: Store, caller: Caller, id: str, given: dict[str,
 
 
 async def disconnect_mailbox(store: Store, caller: Caller, id: str) -> Outcome[None]:
-    """Nothing is read or sent from it any more; what came and went by it stays."""
+    """Nothing is read or sent from it any more; what came and went by it stays. Another one becomes the fallback."""
 
     async def plan(turn: Turn) -> None:
         mailbox = await access_mailbox(turn, id)
@@ -129,6 +151,10 @@ async def disconnect_mailbox(store: Store, caller: Caller, id: str) -> Outcome[N
             return
         change = turn.begin("MAILBOX_CHANGED", id)
         turn.put(change, "mailboxes", id, {**state_now(turn, MailboxState.DISCONNECTED), "is_fallback": 0})
+        others = [each for each in await connected(turn) if each["_id"] != id] if mailbox["is_fallback"] else []
+        if others:
+            next_one = others[0]["_id"]
+            turn.put(turn.begin("MAILBOX_CHANGED", next_one), "mailboxes", next_one, {"is_fallback": 1})
 
     return await store.log.change(caller, plan)
 
@@ -155,8 +181,8 @@ async def set_default(store: Store, caller: Caller, member: str, id: str | None)
             must_allow(await access_connected(turn, id), member)
         old = await access_active_member(turn, member)
         if old.get("mailbox_id") != id:
-            nodes = [each for each in (id, old.get("mailbox_id")) if each is not None]
-            change = turn.begin("MEMBER_CHANGED", member, *nodes)
+            for each in filter(None, (old.get("mailbox_id"), id)):
+                change = turn.begin("MAILBOX_CHANGED", each, only=member)
             turn.put(change, "members", member, {"mailbox_id": id})
 
     return await store.log.change(caller, plan)
@@ -165,13 +191,20 @@ async def set_default(store: Store, caller: Caller, member: str, id: str | None)
 async def access_connected(turn: Turn, id: str) -> Document:
     mailbox = await access_mailbox(turn, id)
     if mailbox["state"] == MailboxState.DISCONNECTED.value:
-        raise not_found(id)
+        raise Refused(UserErrorCode.NEEDS_RECONNECT, f"{mailbox['address']} must be connected anew", "mailboxId")
     return mailbox
 
 
-def must_allow(mailbox: Document, sender: str) -> None:
+def must_allow(mailbox: Document, sender: str, field: str = "mailboxId") -> None:
     if not from_document(Mailbox, mailbox).allows(sender):
-        raise Refused(UserErrorCode.NOT_ALLOWED, "you may not send from this mailbox", "mailboxId")
+        raise Refused(UserErrorCode.NOT_ALLOWED, f"you may not send from {mailbox['address']}", field)
+
+
+def must_send(mailbox: Document, sender: str, field: str = "mailboxId") -> None:
+    """Refused where the sender may not send from a mailbox, or nobody can at the moment."""
+    must_allow(mailbox, sender, field)
+    if MailboxState(mailbox["state"]) in NOT_SENDING:
+        raise Refused(UserErrorCode.NEEDS_RECONNECT, f"{mailbox['address']} must be connected anew", field)
 
 
 async def mailbox_to_send_from(turn: Turn, id: str | None) -> Document:
@@ -181,10 +214,8 @@ async def mailbox_to_send_from(turn: Turn, id: str | None) -> Document:
         id = await default_of(turn, sender)
     if id is None:
         raise Refused(UserErrorCode.MAILBOX_REQUIRED, "e-mail needs a connected mailbox, and there is none", "channel")
-    mailbox = await access_connected(turn, id)
-    must_allow(mailbox, sender)
-    if MailboxState(mailbox["state"]) in NOT_SENDING:
-        raise Refused(UserErrorCode.NEEDS_RECONNECT, f"{mailbox['address']} must be connected anew", "mailboxId")
+    mailbox = await access_mailbox(turn, id)
+    must_send(mailbox, sender)
     return mailbox
 
 
@@ -194,10 +225,7 @@ async def default_of(turn: Turn, sender: str) -> str | None:
     own = await turn.get("mailboxes", member["mailbox_id"]) if member and member.get("mailbox_id") else None
     if own and own["state"] != MailboxState.DISCONNECTED.value and from_document(Mailbox, own).allows(sender):
         return str(own["_id"])
-    for each in await turn.find("mailboxes", {"workspace": turn.workspace}, hint=OF_WORKSPACE, only=["is_fallback"]):
-        if each["is_fallback"]:
-            return str(each["_id"])
-    return None
+    return next((str(each["_id"]) for each in await connected(turn) if each["is_fallback"]), None)
 
 
 async def set_state(

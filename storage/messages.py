@@ -19,7 +19,7 @@ from schema.types.message import (
     MessageKind,
     Recipient,
 )
-from schema.types.node import influencer_id_of, new_id
+from schema.types.node import influencer_id_of, new_id, thread_id_of
 from schema.types.notification import NotificationReason
 from storage import claims
 from storage.campaigns import put_participant
@@ -80,7 +80,7 @@ async def add_message(
     async def make(turn: Turn) -> tuple[Change, str]:
         added = await put_message(turn, new, key)
         if draft is not None:
-            await put_draft_deleted(turn, draft)
+            await put_draft_deleted(turn, draft, new.thread_id)
         return added
 
     async def plan(turn: Turn) -> Made:
@@ -148,7 +148,7 @@ def delivery_of(new: NewMessage, at: datetime) -> Delivery:
 
 
 def mail_fields(mail: Mail | None, message_id: str) -> dict[str, Any]:
-    """A mail's own fields; the Message-ID of one of ours is made of the message's id, so that every try has the same."""
+    """A mail's own fields; the Message-ID of one of ours is made of the message's id, so that every try has it."""
     if mail is None:
         return {}
     return {**vars(mail), "mail_id": mail.mail_id or own_mail_id(message_id, mail.sender_address)}
@@ -169,10 +169,25 @@ def mail_id_claim(workspace: str, mail_id: str) -> str:
 
 
 async def put_mail_id(turn: Turn, change: Change, mail_id: str, message_id: str, new: NewMessage) -> None:
-    """Makes a message known by its Message-ID. A sender may use one twice: then the first keeps it."""
+    """Makes a message known by its Message-ID.
+
+    The first keeps it, where a sender uses one twice. A mail of the brand's to several people is a message in each of
+    their threads, and known by it there too.
+    """
     claim = mail_id_claim(turn.workspace, mail_id)
     if await turn.get("claims", claim) is None:
         turn.put(change, "claims", claim, {"owner": message_id, "campaign": new.campaign_id})
+    elif new.direction is MessageDirection.OUTBOUND:
+        claims.take(turn, change, "mail in thread", f"{new.thread_id}:{mail_id}", message_id)
+
+
+async def message_of_mail(turn: Turn, mail_id: str, person: str | None) -> Document | None:
+    """The message with this Message-ID: the one in somebody's own thread, where there are several."""
+    claim = await turn.get("claims", mail_id_claim(turn.workspace, mail_id))
+    if claim is None:
+        return None
+    own = await claims.owner_of(turn, "mail in thread", f"{thread_id_of(person)}:{mail_id}") if person else None
+    return await turn.get("messages", own or claim["owner"])
 
 
 async def put_newest(turn: Turn, change: Change, old: Document, message: Document, countable: bool) -> None:
@@ -201,7 +216,7 @@ async def put_newest(turn: Turn, change: Change, old: Document, message: Documen
 def last_of(message: Document) -> Document:
     """What an e-mail that comes after it goes by: the mail to answer, and the campaign that they were written about."""
     last = {}
-    if message["mail_id"] is not None:
+    if message["mail_id"] is not None and not message["automatic"]:
         last["last_mail"] = message["_id"]
     if message["direction"] == MessageDirection.OUTBOUND.value and message["campaign_id"] is not None:
         last["last_campaign"] = message["campaign_id"]

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 from schema.types.context import Caller
 from schema.types.errors import Refused, UserErrorCode, not_found
-from schema.types.message import Delivery, DeliveryState, MessageChannel, Recipient, RecipientKind
-from schema.types.node import influencer_id_of
+from schema.types.message import REMOTE, Delivery, DeliveryState, MessageChannel, Recipient, RecipientKind
 from storage import claims
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
@@ -23,9 +22,9 @@ from storage.deliveries import States, put_states
 from storage.documents import Document, to_milliseconds
 from storage.drafts import put_draft_deleted
 from storage.indexes import OUTBOX
-from storage.influencers import access_influencer
+from storage.influencers import access_influencer_of
 from storage.log import Outcome
-from storage.mailboxes import mailbox_to_send_from
+from storage.mailboxes import access_mailbox, mailbox_to_send_from, must_send
 from storage.messages import Mail, NewMessage, put_message
 from storage.store import Store
 
@@ -54,7 +53,7 @@ async def send_mail(store: Store, caller: Caller, new: NewMail, key: Key | None)
 
 async def put_mail(turn: Turn, new: NewMail, key: Key | None) -> tuple[Change, str]:
     mailbox = await mailbox_to_send_from(turn, new.mailbox_id)
-    influencer = await access_influencer(turn, influencer_id_of(new.message.thread_id))
+    influencer = await access_influencer_of(turn, new.message.thread_id)
     answered = await turn.get("messages", influencer["last_mail"]) if influencer.get("last_mail") else None
     queued = Delivery(state=DeliveryState.QUEUED, at=turn.at)
     to = address_of(influencer, answered)
@@ -63,18 +62,20 @@ async def put_mail(turn: Turn, new: NewMail, key: Key | None) -> tuple[Change, s
     recipients += [Recipient(address=each, kind=RecipientKind.CC, delivery=queued) for each in cc]
     mail = Mail(
         mailbox_id=mailbox["_id"], sender_address=mailbox["address"], recipients=recipients,
-        references=references_to(answered),
+        references=references_to(answered), has_remote_images=REMOTE in (new.message.safe_html or ""),
     )  # fmt: skip
     subject = subject_of(new.message, answered)
     message = NewMessage(**{**vars(new.message), "channel": MessageChannel.EMAIL, "subject": subject, "mail": mail})
     change, id = await put_message(turn, message, key)
-    at = to_milliseconds(turn.at)
-    item = {"mailbox": mailbox["_id"], "stage": WAITING, "sending": 0, "due": at, "first": at, "attempts": 0,
-            "lease": "", "lease_until": 0}  # fmt: skip
-    turn.put(change, "outbox", id, item)
+    turn.put(change, "outbox", id, {"mailbox": mailbox["_id"], **waiting_from(turn)})
     if new.draft_id is not None:
-        await put_draft_deleted(turn, new.draft_id)
+        await put_draft_deleted(turn, new.draft_id, new.message.thread_id)
     return change, id
+
+
+def waiting_from(turn: Turn) -> Document:
+    at = to_milliseconds(turn.at)
+    return {"stage": WAITING, "sending": 0, "attempts": 0, "first": at, "due": at, "lease": "", "lease_until": 0}
 
 
 def address_of(influencer: Document, answered: Document | None) -> str:
@@ -141,8 +142,8 @@ async def begin_sending(store: Store, caller: Caller, id: str, owner: str, addre
         item, message = await access_item(turn, id)
         if item["stage"] != WAITING or item["sending"] or item["lease"] != owner:
             return False
-        await put_states(turn, message, {each.lower(): (DeliveryState.SENDING, None) for each in addresses})
-        turn.put(last_change(turn, id), "outbox", id, {"sending": 1})
+        change = await put_states(turn, message, {each.lower(): (DeliveryState.SENDING, None) for each in addresses})
+        turn.put(change or quiet_change(turn, id), "outbox", id, {"sending": 1})
         return True
 
     return (await store.log.change(caller, plan)).result
@@ -157,8 +158,8 @@ async def settle(
         item, message = await access_item(turn, id)
         changed = {"stage": stage, "sending": 0, "attempts": attempts, "due": due, "lease": "", "lease_until": 0}
         if item["stage"] == WAITING:
-            await put_states(turn, message, states)
-            turn.put(last_change(turn, id), "outbox", id, changed)
+            change = await put_states(turn, message, states)
+            turn.put(change or quiet_change(turn, id), "outbox", id, changed)
 
     return await store.log.change(caller, plan)
 
@@ -176,11 +177,9 @@ async def access_item(turn: Turn, id: str) -> tuple[Document, Document]:
     return item, message
 
 
-def last_change(turn: Turn, id: str) -> Change:
-    """The plan's change of this message, or one that tells nobody anything."""
-    return next((each for each in reversed(turn.changes) if each.changed == id), None) or turn.begin(
-        "MESSAGE_CHANGED", id, changed=id
-    )
+def quiet_change(turn: Turn, id: str) -> Change:
+    """A change of an item alone, of whose message there is nothing to tell."""
+    return turn.begin("MESSAGE_CHANGED", id)
 
 
 def resolution_states(message: Document, old: set[DeliveryState], new: DeliveryState, words: str) -> States:
@@ -198,27 +197,19 @@ async def resolve(store: Store, caller: Caller, id: str, was_sent: bool) -> Outc
     async def plan(turn: Turn) -> None:
         message = await turn.get("messages", id)
         item = await turn.get("outbox", id)
-        if message is None or item is None:
+        if message is None:
             raise not_found(id)
+        if item is None:
+            raise Refused(UserErrorCode.INVALID, "only an e-mail that is sent from here has an outcome", "messageId")
         old = {DeliveryState.UNKNOWN} if was_sent else {DeliveryState.UNKNOWN, DeliveryState.FAILED}
         new = DeliveryState.SENT if was_sent else DeliveryState.QUEUED
         states = resolution_states(message, old, new, "as a member says" if was_sent else "sent again by a member")
         if not states or item["sending"]:
             raise Refused(UserErrorCode.INVALID, "it is known what became of this message", "messageId")
         if not was_sent:
-            await mailbox_to_send_from(turn, item["mailbox"])
-        await put_states(turn, message, states)
+            must_send(await access_mailbox(turn, item["mailbox"]), turn.caller.id, "messageId")
+        change = await put_states(turn, message, states)
         if not was_sent:
-            at = to_milliseconds(turn.at)
-            again = {
-                "stage": WAITING,
-                "sending": 0,
-                "attempts": 0,
-                "first": at,
-                "due": at,
-                "lease": "",
-                "lease_until": 0,
-            }
-            turn.put(last_change(turn, id), "outbox", id, again)
+            turn.put(change or quiet_change(turn, id), "outbox", id, waiting_from(turn))
 
     return await store.log.change(caller, plan)

@@ -3,13 +3,15 @@
 - a message's `counted` and `heard` follow from the messages up to it, in their order;
 - the influencer's `counted`, `heard`, `last_message_id` and `last_order` are those of the newest message, `rank` is its
   order (below zero where there is none), and there is a `last_activity_at` just where there is a message;
-- its `last_mail` and `last_campaign` are the newest e-mail, and the campaign of the newest that the brand wrote in one;
+- its `last_mail` and `last_campaign` are the newest e-mail that no machine wrote, and the campaign of the newest that
+  the brand wrote in one;
 - `listed` says whether `archived_at` is empty, and `facets` are the campaigns they take part in and their tags;
 - a participation's `status` is the last of its `history`;
 - a member's mark counts what the influencer wrote from `first` on, in all and for each campaign, and `first` is 0 where
   that is nothing; `shown` and `facets` follow; where something is unread, `rank` is the newest message's order, or the
   position at which the member marked the thread as unread, if that is later;
 - a notification is read unless its message is at or behind the `first` of a mark that is not empty;
+- the Message-ID of each e-mail leads to a message, of which the campaign is noted there;
 - the words of the influencer can be found, and each of their addresses and names is claimed by them.
 
 Marks and notifications of members who were removed are nobody's any more, and are left as they are.
@@ -27,7 +29,14 @@ from storage.indexes import OF_INFLUENCER, TIMELINE, UNREAD_NOTIFICATIONS
 from storage.influencers import NEVER_WRITTEN
 from storage.marks import mark_id
 from storage.messages import last_of
-from storage.recount_names import Difference, Source, differences, recount_claims, recount_words
+from storage.recount_names import (
+    Difference,
+    Source,
+    differences,
+    recount_claims,
+    recount_mail_ids,
+    recount_words,
+)
 
 PAGE = 1000
 OF_MESSAGE = ["order", "direction", "automatic", "campaign_id", "counted", "heard", "mail_id"]
@@ -40,6 +49,7 @@ class Tally:
         self.last: Document | None = None
         self.last_mail: str | None = None
         self.last_campaign: str | None = None
+        self.mails: list[Document] = []
         self.counted = 0
         self.heard = 0
         self.unread = {mark["member"]: 0 for mark in marks if mark["first"]}
@@ -48,6 +58,8 @@ class Tally:
 
     def meet(self, message: Document) -> list[Difference]:
         self.last = message
+        if message["mail_id"] is not None:
+            self.mails.append(message)
         last = last_of(message)
         self.last_mail = last.get("last_mail", self.last_mail)
         self.last_campaign = last.get("last_campaign", self.last_campaign)
@@ -76,6 +88,7 @@ async def recount_thread(source: Source, workspace: str, influencer_id: str) -> 
     marks = {mark["member"]: mark for mark in (await source.get_many("marks", ids)).values()}
     tally = Tally(list(marks.values()))
     found = [each async for message in messages_of(source, thread) for each in tally.meet(message)]
+    found += await recount_mail_ids(source, workspace, tally.mails)
 
     participations = await source.find("participations", {"influencer_id": influencer_id}, hint=OF_INFLUENCER)
     for each in participations:

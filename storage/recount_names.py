@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.documents import Document
 from storage.indexes import WORDS
 from storage.influencers import unique_values, words_of_influencer
+from storage.messages import mail_id_claim
 from storage.words import name_key
 
 T = TypeVar("T")
@@ -66,6 +67,8 @@ def claims_of(workspace: str, collection: str, document: Document) -> dict[str, 
         pairs = [("participation", f"{document['campaign_id']}:{document['influencer_id']}")]
     elif collection == "members":
         pairs = [] if document["removed_at"] is not None else [("member", document["email"].lower())]
+    elif collection == "mailboxes":
+        pairs = [("mailbox", document["address"].lower())]
     else:
         pairs = [] if document.get("deleted") else [(collection.removesuffix("s"), name_key(document["name"]))]
     return {claim_id(workspace, kind, value): (kind, value) for kind, value in pairs}
@@ -89,6 +92,20 @@ async def recount_claims(
     return found
 
 
+async def recount_mail_ids(source: Source, workspace: str, mails: list[Document]) -> list[Difference]:
+    """Message-IDs that lead to no message, or to one of these with another campaign. The first of several has it."""
+    wanted: dict[str, Document] = {}
+    for mail in mails:
+        wanted.setdefault(mail_id_claim(workspace, mail["mail_id"]), mail)
+    found = []
+    for start in range(0, len(wanted), BATCH):
+        for claim, stored in (await claims_there(source, list(wanted)[start : start + BATCH])).items():
+            mail = wanted[claim]
+            if stored.get("owner") in (None, mail["_id"]):
+                found += differences("claims", claim, stored, {"owner": mail["_id"], "campaign": mail["campaign_id"]})
+    return found
+
+
 async def claims_there(source: Source, ids: Iterable[str]) -> dict[str, Document]:
     """What is stored of these claims, empty where there is none."""
     stored = await source.get_many("claims", ids)
@@ -98,11 +115,12 @@ async def claims_there(source: Source, ids: Iterable[str]) -> dict[str, Document
 COLLECTIONS = {
     "email": "influencers", "handle": "influencers", "external": "influencers", "participation": "participations",
     "member": "members", "tag": "tags", "variable": "variables", "campaign": "campaigns", "partner": "partners",
+    "mailbox": "mailboxes",
 }  # fmt: skip
 
 
 def collection_of_claim(claim: str) -> str | None:
-    """Where the owner of a claim is to be found; None for keys of requests."""
+    """Where the owner of a claim is to be found; None for keys of requests and identities of mails."""
     return COLLECTIONS.get(claim.split(":")[1])
 
 

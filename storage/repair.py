@@ -16,7 +16,7 @@ WRITES = 50  # documents that one change puts right
 # What has an id in the API, by the collection that it is kept in.
 NODES = {
     "influencers", "messages", "participations", "notifications", "campaigns", "tags", "variables", "members",
-    "partners", "notes", "assets", "asset_deliveries",
+    "partners", "notes", "assets", "asset_deliveries", "mailboxes", "quarantined_mails", "drafts",
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ async def home_of(turn: Turn, differing: list[Difference]) -> tuple[str | None, 
     document = (await turn.get(collection, id) or {}) | {each.field: each.recounted for each in differing}
     if collection == "influencers":
         return thread_id_of(id), None
-    if collection == "notifications":
+    if collection in ("notifications", "drafts"):
         return document["thread_id"], document["member_id"]
     if collection in ("messages", "marks"):
         return document["thread_id" if collection == "messages" else "thread"], None

@@ -54,6 +54,10 @@ class Caller:
         return None if self.role is None else self.id
 
     @property
+    def may_send(self) -> bool:
+        return self.role in (Role.MEMBER, Role.ADMIN) or (self.role is None and "messages:send" in self.scopes)
+
+    @property
     def is_admin(self) -> bool:
         return self.role is Role.ADMIN
 

@@ -10,7 +10,7 @@ import strawberry
 from schema.types.campaign import Campaign
 from schema.types.context import Info
 from schema.types.mailbox import Mailbox
-from schema.types.message import Attachment, MessageChannel
+from schema.types.message import Attachment, MessageChannel, with_remote_images
 from schema.types.node import Node
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ class Draft(Node):
     channel: MessageChannel = strawberry.field(description="How it is to travel.")
     subject: str | None = strawberry.field(default=None, description="The subject so far.")
     text: str = strawberry.field(description="The text so far; may be empty.")
-    html: str | None = strawberry.field(default=None, description="The same as HTML, made safe.")
     cc: list[str] = strawberry.field(description="Addresses that get a copy.")
     attachments: list[Attachment] = strawberry.field(description="Files that are to go with it.")
     updated_at: datetime = strawberry.field(description="When it was last saved.")
@@ -30,7 +29,12 @@ class Draft(Node):
     thread_id: strawberry.Private[str]
     campaign_id: strawberry.Private[str | None] = None
     mailbox_id: strawberry.Private[str | None] = None
+    safe_html: strawberry.Private[str | None] = None
     deleted: strawberry.Private[bool] = False
+
+    @strawberry.field(description="The same as HTML, made safe, with all the images that its author has put in.")
+    def html(self) -> str | None:
+        return with_remote_images(self.safe_html) if self.safe_html is not None else None
 
     @strawberry.field(description="The conversation that it belongs to.")
     async def thread(self, info: Info) -> Annotated[Thread, strawberry.lazy("schema.types.thread")]:

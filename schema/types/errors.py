@@ -68,7 +68,7 @@ class UserErrorCode(Enum):
         "MAILBOX_REQUIRED", description="E-mail needs a connected mailbox, and there is none."
     )
     ADDRESS_REQUIRED = strawberry.enum_value("ADDRESS_REQUIRED", description="The influencer has no e-mail address.")
-    NOT_ALLOWED = strawberry.enum_value("NOT_ALLOWED", description="The caller may not send from this mailbox.")
+    NOT_ALLOWED = strawberry.enum_value("NOT_ALLOWED", description="The caller may not use or manage this mailbox.")
     NEEDS_RECONNECT = strawberry.enum_value(
         "NEEDS_RECONNECT", description="The mailbox must be connected anew before anything can be sent from it."
     )

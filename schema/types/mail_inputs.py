@@ -31,7 +31,10 @@ class ConnectMailboxInput:
         default=None, description="Where mail is read; needed unless it is connected for sending only."
     )
     access: MailboxAccess = strawberry.field(default=MailboxAccess.FULL, description="What it is connected for.")
-    is_shared: bool = strawberry.field(default=False, description="Whether everyone in the team may send from it.")
+    is_shared: bool | None = strawberry.field(
+        default=None,
+        description="Whether everyone in the team may send from it. Left out: as before, or not if it is new.",
+    )
 
 
 @strawberry.input(description="A mailbox to connect through its provider, by OAuth 2.")
@@ -63,7 +66,7 @@ class DisconnectMailboxInput:
 @strawberry.input(description="The mailbox that e-mail goes from where none is named.")
 class SetDefaultMailboxInput:
     mailbox_id: strawberry.ID | None = strawberry.field(
-        description="The mailbox; null for the viewer to go by the workspace's fallback."
+        default=None, description="The mailbox; null for the viewer to go by the workspace's fallback."
     )
     for_workspace: bool = strawberry.field(
         default=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -92,13 +93,16 @@ class Mailbox(Node):
 
     @strawberry.field(description="Who may send from it beside its owner, where it is not shared.")
     async def senders(self, info: Info) -> list[Member]:
-        return [await info.context.reader.member(id) for id in self.sender_ids]
+        return await asyncio.gather(*[info.context.reader.member(id) for id in self.sender_ids])
 
     @strawberry.field(metadata=VIEWER, description="Whether the viewer may send from it.")
     def may_send(self, info: Info) -> bool:
-        return self.allows(info.context.reader.caller.id)
+        caller = info.context.reader.caller
+        return caller.may_send and self.allows(caller.id)
 
-    @strawberry.field(metadata=VIEWER, description="Whether it is the one that the viewer's e-mail goes from.")
+    @strawberry.field(
+        metadata=VIEWER, description="Whether the viewer has made it the one that their own e-mail goes from."
+    )
     async def is_default(self, info: Info) -> bool:
         member = info.context.reader.caller.member
         return member is not None and (await info.context.reader.member(member)).mailbox_id == self.id
@@ -133,7 +137,7 @@ class QuarantinedMail(Node):
 
     @strawberry.field(description="The messages that were made of it once it could be taken apart.")
     async def messages(self, info: Info) -> list[Annotated[Message, strawberry.lazy("schema.types.message")]]:
-        return [await info.context.reader.message(id) for id in self.message_ids]
+        return await asyncio.gather(*[info.context.reader.message(id) for id in self.message_ids])
 
 
 @strawberry.type(description="A mailbox that changed.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from html import escape
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 PREVIEW = 140
 REMOTE = ' data-remote-src="'  # what a remote image has in stored HTML, instead of its `src`
+
+
+def with_remote_images(html: str) -> str:
+    """Stored HTML as it was written: with the images that are fetched from elsewhere."""
+    return html.replace(REMOTE, ' src="')
 
 
 @strawberry.enum(description="How a message travels.")
@@ -172,12 +178,11 @@ class Message(Node):
     ) -> str | None:
         if self.safe_html is None:
             return None
-        shown = self.safe_html.replace(REMOTE, ' src="') if remote_images else self.safe_html
+        shown = with_remote_images(self.safe_html) if remote_images else self.safe_html
         for each in self.attachments:
             if each.content_id:
-                shown = shown.replace(
-                    f'src="cid:{each.content_id}"', f'src="{info.context.reader.file_url(each.id, each.name)}"'
-                )
+                url = info.context.reader.file_url(each.id, each.name)
+                shown = shown.replace(f'src="cid:{escape(each.content_id)}"', f'src="{escape(url)}"')
         return shown
 
     @strawberry.field(description="The mailbox that an e-mail came to or goes from.")
