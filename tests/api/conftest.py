@@ -20,7 +20,7 @@ from tests.server import running
 
 @pytest.fixture(scope="session")
 async def server(store: Store) -> AsyncIterator[Server]:
-    generous = Settings(max_aliases=300, max_cost=100_000, rate_per_token=0, rate_per_address=0)
+    generous = Settings(max_aliases=1000, max_tokens=10_000, max_cost=100_000, rate_per_token=0, rate_per_address=0)
     async with running(store, generous) as server:
         yield server
 

@@ -16,9 +16,11 @@ from functools import cache
 from typing import cast
 
 from graphql import (
+    GraphQLArgument,
     GraphQLField,
     GraphQLInputType,
     GraphQLInterfaceType,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     get_named_type,
@@ -88,11 +90,18 @@ def _nested(type: GraphQLObjectType, name: str, each: GraphQLField) -> Operation
 
 
 def _operation(kind: str, name: str, each: GraphQLField, body: str, more: list[str] | None = None) -> Operation:
-    variables = [*(more or []), *[f"${argument}: {it.type}" for argument, it in each.args.items()]]
-    declared = f"({', '.join(variables)})" if variables else ""
+    variables = [*(more or []), *[f"${argument}: {declared(it)}" for argument, it in each.args.items()]]
+    variables_declared = f"({', '.join(variables)})" if variables else ""
     required = frozenset(argument for argument, it in each.args.items() if is_required_argument(it))
     arguments = {argument: it.type for argument, it in each.args.items()}
-    return Operation(kind, name, arguments, required, f"{kind}{declared} {{ {body} }}")
+    return Operation(kind, name, arguments, required, f"{kind}{variables_declared} {{ {body} }}")
+
+
+def declared(argument: GraphQLArgument) -> GraphQLInputType:
+    """The type of the variable for an argument, which can be left out where the argument can."""
+    if isinstance(argument.type, GraphQLNonNull) and not is_required_argument(argument):
+        return cast(GraphQLInputType, argument.type.of_type)
+    return argument.type
 
 
 def _passed(each: GraphQLField) -> str:

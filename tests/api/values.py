@@ -32,7 +32,7 @@ Path = tuple[str, ...]
 
 KINDS = {
     "influencer", "thread", "message", "tag", "variable", "campaign", "participation", "asset", "delivery", "note",
-    "notification", "member", "partner", "workspace", "token", "mailbox", "attachment",
+    "notification", "member", "partner", "workspace", "token", "mailbox", "attachment", "draft", "mail",
 }  # fmt: skip
 
 # What an id names where its own name does not say so.
@@ -50,13 +50,15 @@ ALTERNATIVES = {
     "CreateTokenInput": ("memberId", "partner"),
     "InfluencerRef": ("id", "email", "handle", "externalId"),
 }
-TOGETHER = {"partner": ("scopes",)}  # what a field needs beside it
+TOGETHER = {"partner": ("scopes",), "mailboxId": ("channel", "subject")}  # what a field needs beside it
+ENUMS = {"SendMessageInput.channel": "EMAIL"}  # instead of the first value
 
-# What cannot be given with everything else: e-mail needs a mailbox, and a page goes one way.
+# What cannot be given with everything else: what only an e-mail has, what is used up by it, and a page goes one way.
 APART = {
-    "SendMessageInput": {"channel", "subject", "mailboxId", "attachmentIds"},
+    "SendMessageInput": {"channel", "subject", "html", "cc", "mailboxId", "draftId"},
     "Thread.messages": {"last", "before", "around", "after"},
     "Query.inbox": {"after"}, "Query.campaigns": {"after"}, "Query.notifications": {"after"},
+    "Query.quarantinedMails": {"after"},
     "CreateTokenInput": {"scopes"},
 }  # fmt: skip
 
@@ -128,6 +130,10 @@ class Samples:
             "since": self.position,
             "email": f"{new}@brand.example",
             "emails": f"{new}@brand.example",
+            "cc": f"{new}@brand.example",
+            "address": f"{new}@brand.example",
+            "host": "127.0.0.1",  # which is refused without any network
+            "html": f"<p>{new}</p>",
             "avatarUrl": f"https://brand.example/{new}.png",
             "color": "#00aaff",
             "scopes": "inbox:read",
@@ -150,7 +156,7 @@ def _value(type: GraphQLInputType, owner: str, samples: Samples, wanted: Path, e
     if isinstance(type, GraphQLList):
         return [_value(type.of_type, owner, samples, wanted, everything)]
     if isinstance(type, GraphQLEnumType):
-        return samples.chosen.get(owner, next(iter(type.values)))
+        return samples.chosen.get(owner, ENUMS.get(owner, next(iter(type.values))))
     if not isinstance(type, GraphQLInputObjectType):
         return samples.value(owner, type.name)
     return {

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from schema.types.campaign import AssetKind
 from schema.types.context import SCOPES, Caller, Role
-from schema.types.node import new_id
+from storage import attachments
 from storage.assets import NewAsset, create_asset, give_asset
+from storage.files import store_bytes, whole
+from storage.mail_in import quarantine
 from storage.store import Store
 from storage.workspaces import add_partner, create_workspace, operator_of
 from tests.api.conftest import member_api, token_for
 from tests.api.values import ANY, Samples
 from tests.client import Api, Server
-
-ABSENT = {"mailbox", "attachment"}  # kinds of which there are none yet
+from tests.mailboxes import connected
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,22 @@ async def create_world(store: Store, server: Server, word: str) -> World:
     ids |= await _definitions(admin, word)
     ids |= await _conversation(admin, partner, ids, word)
     ids |= await _asset(store, workspace, ids, word)
+    ids |= await _mail(store, workspace, admin, ids, word)
     seen = await admin.run(
         """query($thread: ID!) {
             viewer { position } inbox { edges { cursor } } campaigns { edges { cursor } }
-            notifications { edges { cursor node { id } } } tokens { id label }
+            notifications { edges { cursor node { id } } } tokens { id label } quarantinedMails { edges { cursor } }
             thread(id: $thread) { messages { edges { cursor } } } }""",
         thread=ids["thread"],
     )
-    lists = {name: seen[name] for name in ("inbox", "campaigns", "notifications")}
+    lists = {name: seen[name] for name in ("inbox", "campaigns", "notifications", "quarantinedMails")}
     lists["messages"] = seen["thread"]["messages"]
     ids["notification"] = seen["notifications"]["edges"][0]["node"]["id"]
     ids["token"] = seen["tokens"][0]["id"]
     theirs = await member.run("{ notifications { nodes { id } } }")
     return World(
         store=store, workspace=workspace, word=word, admin=admin, member=member, partner=partner,
-        ids=ids | {kind: new_id(kind) for kind in ABSENT}, private=theirs["notifications"]["nodes"][0]["id"],
+        ids=ids, private=theirs["notifications"]["nodes"][0]["id"],
         position=seen["viewer"]["position"], cursors={name: each["edges"][0]["cursor"] for name, each in lists.items()},
     )  # fmt: skip
 
@@ -115,3 +117,21 @@ async def _asset(store: Store, workspace: str, ids: dict[str, str], word: str) -
     asset = await create_asset(store, caller, ids["campaign"], NewAsset(AssetKind.FILE, f"{word} file"))
     given = await give_asset(store, caller, asset.result, ids["influencer"], f"{word} for you")
     return {"asset": asset.result, "delivery": given.result}
+
+
+async def _mail(store: Store, workspace: str, admin: Api, ids: dict[str, str], word: str) -> dict[str, str]:
+    """The ADMIN's mailbox, which everyone may send from; their draft, with a file; and a mail that is held."""
+    owner = (await admin.run("{ viewer { id } }"))["viewer"]["id"]
+    mailbox = await connected(
+        store, workspace, owner, f"{word}.team@brand.example", name=f"{word} mailbox", is_shared=True
+    )
+    blob = await store_bytes(store, workspace, whole(word.encode()), most=100)
+    file = await attachments.add(store, workspace, owner, f"{word}.txt", blob, word.encode())
+    draft = await admin.mutate(
+        "saveDraft", "draft { id }", threadId=ids["thread"], text=f"{word} draft", attachmentIds=[file.id],
+        mailboxId=mailbox,
+    )  # fmt: skip
+    held = await quarantine(
+        store, operator_of(workspace), mailbox, False, f"{word}@influencer.example", 7, blob.id, "it has no end"
+    )
+    return {"mailbox": mailbox, "attachment": file.id, "draft": draft["draft"]["id"], "mail": held.result}
