@@ -39,11 +39,11 @@ def scanned(raw: str, comments: bool) -> Iterator[Address | None]:
     depth = 0
     for token in TOKENS.finditer(raw):
         text = token[0]
-        if comments and text == "(":
-            depth += 1
-        elif comments and text == ")" and depth:
-            depth -= 1
+        depth += comments and text == "("
+        if depth == 1 and text in ("(", ")"):
+            depth -= text == ")"
         elif depth:
+            depth -= text == ")"
             comment.append(text)
         elif token["angle"] is not None:
             angle = angle or text[1:-1]

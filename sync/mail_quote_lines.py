@@ -37,7 +37,7 @@ VERB = re.compile(
 DATE = re.compile(r"(?:\d+\D{1,40}){2}|\d{4}年")
 END = re.compile(r"[:：]\W*$|-{2,}\W*$")
 # Where such a sentence begins, if other lines before it have numbers too.
-OPENING = re.compile(r"\W{0,4}(?:on|at|le|am|el|il|op|em|den|dnia|w dniu|pe|в|\d{1,4}|在|於|\w+, \d)\b", re.IGNORECASE)
+OPENING = re.compile(r"\W{0,4}(?:on|at|le|am|el|il|op|em|den|dnia|w dniu|pe|в|在|於)\b", re.IGNORECASE)
 # A date, perhaps a zone, then a name and an address: what some programs put there without a verb.
 DATED = re.compile(r"\s*\d{4}[-/]\d{1,2}[-/]\d{1,2}\s(?:\d{1,2}:\d{2}\sGMT[+-]\d|.{0,100}<)")
 
