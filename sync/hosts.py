@@ -48,14 +48,22 @@ async def addresses_of(host: str, port: int) -> list[str]:
 
 
 async def resolve(host: str, port: int, allowed: frozenset[str], lookup: Lookup = addresses_of) -> str:
-    """The address to connect to. Raises `HostRefused`, also where only one of several addresses is not public."""
+    """The best address to connect to, as `resolve_all` has them."""
+    return (await resolve_all(host, port, allowed, lookup))[0]
+
+
+async def resolve_all(host: str, port: int, allowed: frozenset[str], lookup: Lookup = addresses_of) -> list[str]:
+    """Where the host can be reached, to be tried in this order.
+
+    Raises `HostRefused`, also where only one of several addresses is not public.
+    """
     is_allowed = host.casefold() in {name.casefold() for name in allowed}
     if not is_allowed and port not in MAIL_PORTS:
         raise HostRefused(f"port {port} is none of mail; use one of {', '.join(map(str, sorted(MAIL_PORTS)))}")
     addresses = await looked_up(host, port, lookup)
     if not is_allowed and not all(is_public(address) for address in addresses):
         raise HostRefused("the host's address is not one of the public Internet")
-    return addresses[0]
+    return addresses
 
 
 async def looked_up(host: str, port: int, lookup: Lookup) -> list[str]:

@@ -27,6 +27,7 @@ MEGABYTE = 1024 * 1024
 BATCH = 200  # mails that are asked for at once
 MOST_HEADER = 64 * KILOBYTE  # of one mail; what is longer is cut
 LOGOUT_WAIT = 2.0  # seconds
+NO_NOOP = "the server does not answer as it should"
 
 LIST = Allowance(frozenset({"LIST"}), budget=4 * MEGABYTE)
 EXAMINE = Allowance(frozenset({"OK", "EXISTS"}))
@@ -114,6 +115,8 @@ class ImapConnection:
 
     async def new_uids(self, after: int) -> list[int]:
         """The UIDs above this one, in order."""
+        if not self._protocol.has_news:
+            await self._ask("NOOP", refused=NO_NOOP)  # a search finds no mail that was not announced before
         self._protocol.has_news = False
         if after >= MOST_UID:
             return []
@@ -221,7 +224,7 @@ class ImapConnection:
     async def _poll(self, seconds: float) -> bool:
         self._protocol.begin(NOTHING)
         await self._protocol.wait_for_news(min(seconds, self._limits.poll))
-        await self._ask("NOOP", refused="the server does not answer as it should")
+        await self._ask("NOOP", refused=NO_NOOP)
         return self._protocol.has_news
 
     async def _ask(

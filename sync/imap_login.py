@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aioimaplib.aioimaplib import AUTH, quoted
 
-from sync.hosts import HostRefused, resolve
+from sync.hosts import HostRefused, resolve_all
 from sync.imap_protocol import Allowance, ImapProtocol
 from sync.mail_server import Failure, MailServer, MailServerFailed
 
@@ -63,29 +63,35 @@ async def connected(server: MailServer, limits: ImapLimits) -> ImapProtocol:
         raise MailServerFailed(Failure.TLS, "without encryption only hosts are called that are allowed by name")
     context = await tls_context(server) if server.encryption == "tls" else None
     try:
-        address = await resolve(server.host, server.port, server.allowed_hosts)
+        addresses = await resolve_all(server.host, server.port, server.allowed_hosts)
     except HostRefused as refused:
         raise MailServerFailed(Failure.HOST, refused.reason) from None
-    return await speaking(await called(address, server.port, limits.connect), server, context, limits.connect)
+    connection = await called(addresses, server.port, limits.connect)
+    return await speaking(connection, server, context, limits.connect)
 
 
-async def called(address: str, port: int, seconds: float) -> socket.socket:
+async def called(addresses: list[str], port: int, seconds: float) -> socket.socket:
+    """A connection to the first address that answers."""
+    reason = "it does not answer"
+    for address in addresses:
+        try:
+            return await connection_to(address, port, seconds / len(addresses))
+        except OSError as error:  # which a timeout is, too
+            reason = error.strerror or reason
+    raise MailServerFailed(Failure.HOST, f"the host cannot be reached: {reason}")
+
+
+async def connection_to(address: str, port: int, seconds: float) -> socket.socket:
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     try:
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         async with asyncio.timeout(seconds):
             await asyncio.get_running_loop().sock_connect(connection, (address, port))
-    except TimeoutError:
-        connection.close()
-        raise MailServerFailed(Failure.HOST, "the host does not answer") from None
-    except OSError as error:
-        connection.close()
-        raise MailServerFailed(Failure.HOST, f"the host cannot be reached: {error.strerror or error}") from None
+        return connection
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 async def speaking(

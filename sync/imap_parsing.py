@@ -12,6 +12,8 @@ from sync.imap_names import Folder, decode_name
 MOST_DEPTH = 50
 MOST_UID = 2**32 - 1
 MOST_WORDS = 200  # characters
+BUSY_CODES = frozenset({"UNAVAILABLE", "INUSE", "LIMIT"})
+BUSY_WORDS = ("too many", "try again later")
 
 Value = bytes | list["Value"] | None
 Items = dict[str, Value]  # of a mail, by their names in upper case
@@ -45,6 +47,10 @@ def status_of(text: bytes) -> Status | None:
         return None
     code, _, argument = plain(found[2] or b"").partition(" ")
     return Status(plain(found[1]).upper(), code.upper(), argument, plain(found[3] or b""))
+
+
+def is_busy(status: Status) -> bool:
+    return status.code in BUSY_CODES or any(words in status.words.lower() for words in BUSY_WORDS)
 
 
 def plain(text: bytes) -> str:

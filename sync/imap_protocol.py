@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from aioimaplib.aioimaplib import CONNECTED, NONAUTH, SELECTED, Command, IMAP4ClientProtocol
 
 from sync.imap_framing import Framing, Response, TooLarge
-from sync.imap_parsing import Status, keyword_of, status_of
+from sync.imap_parsing import Status, is_busy, keyword_of, status_of
 from sync.mail_server import Failure, MailServerFailed
 
 T = TypeVar("T")
@@ -34,8 +34,6 @@ OVERHEAD = 32  # bytes that a response is counted as having more than it has; sh
 KEPT_OVERHEAD = 128  # the same for one that is kept, as it is several objects then
 TAGGED = re.compile(rb"([A-Z0-9]+) (?i:OK|NO|BAD)(?: |\Z)")
 TOO_MUCH = "the server sent more than it was asked for"
-BUSY_CODES = frozenset({"UNAVAILABLE", "INUSE", "LIMIT"})
-BUSY_WORDS = ("too many", "try again later")
 
 
 @dataclass(frozen=True)
@@ -310,10 +308,6 @@ class ImapProtocol(IMAP4ClientProtocol):  # type: ignore[misc]  # it has no anno
                     await self._changed.wait()
         except TimeoutError:
             pass
-
-
-def is_busy(status: Status) -> bool:
-    return status.code in BUSY_CODES or any(words in status.words.lower() for words in BUSY_WORDS)
 
 
 def repeats(words: str, secrets: tuple[str, ...]) -> bool:

@@ -167,7 +167,7 @@ class Dovecot:
         await process.wait()
 
     def set_password(self, user: str, password: str) -> None:
-        """From now on the user is let in with this one. A user that is not there yet is, then."""
+        """Who is let in with it, once Dovecot looks at its users again: within a second. The user may be a new one."""
         self.accounts[user] = password
         self._write_users()
 

@@ -48,6 +48,7 @@ default_login_user = {installation.user}
 first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:~/Maildir
+mail_save_crlf = yes
 mail_max_userip_connections = 100
 ssl = yes
 ssl_cert = <{installation.certificate.certificate_file}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sync.hosts import HostRefused, is_public, resolve
+from sync.imap_login import called
+from tests.mail.hostile_imap import hostile_imap
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -126,3 +128,10 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> No
 
     with pytest.raises(HostRefused):
         await resolve("mixed.example", 993, NOBODY, mixed)
+
+
+async def test_the_next_address_is_tried_where_the_first_does_not_answer() -> None:
+    async with hostile_imap() as server:
+        connection = await called(["::1", "127.0.0.2", "127.0.0.1"], server.port, 5.0)
+        assert connection.getpeername() == ("127.0.0.1", server.port)
+        connection.close()
