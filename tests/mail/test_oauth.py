@@ -379,14 +379,14 @@ async def failure_at(store: Store, token_url: str, mailbox: str) -> Failure:
 
 @asynccontextmanager
 async def answering(answer: bytes | None, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """The address of a server that answers so, or says nothing at all."""
+    """The address of a server that answers so; without an answer, it goes on and on with a header."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        if answer is None:
-            await reader.read()
-        else:
-            writer.write(answer)
+        writer.write(b"HTTP/1.1 200 OK\r\nx: " if answer is None else answer)
+        while answer is None and not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
         writer.close()
 
     server = await asyncio.start_server(respond, "127.0.0.1", 0, ssl=tls)
@@ -423,7 +423,7 @@ def ok(body: bytes) -> bytes:
         ok(b'{"access_token": "a b"}'),
         ok(b'{"access_token": "a", "token_type": "mac"}'),
         ok(b'{"access_token": "a", "refresh_token": 7}'),
-        ok(b" " * (oauth_tokens.LARGEST + 1)),
+        ok(b'{"access_token": "a"}' + b" " * oauth_tokens.LARGEST),
         b"HTTP/1.1 400 Bad\r\ncontent-length: 2\r\n\r\n{}",
         b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
     ],
