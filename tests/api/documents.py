@@ -91,10 +91,10 @@ def _nested(type: GraphQLObjectType, name: str, each: GraphQLField) -> Operation
 
 def _operation(kind: str, name: str, each: GraphQLField, body: str, more: list[str] | None = None) -> Operation:
     variables = [*(more or []), *[f"${argument}: {declared(it)}" for argument, it in each.args.items()]]
-    variables_declared = f"({', '.join(variables)})" if variables else ""
+    declaration = f"({', '.join(variables)})" if variables else ""
     required = frozenset(argument for argument, it in each.args.items() if is_required_argument(it))
     arguments = {argument: it.type for argument, it in each.args.items()}
-    return Operation(kind, name, arguments, required, f"{kind}{variables_declared} {{ {body} }}")
+    return Operation(kind, name, arguments, required, f"{kind}{declaration} {{ {body} }}")
 
 
 def declared(argument: GraphQLArgument) -> GraphQLInputType:

@@ -14,11 +14,14 @@ from schema.types.message import MessageDirection, MessageKind
 from schema.types.node import thread_id_of
 from storage.campaigns import create_campaign
 from storage.influencers import NewInfluencer, create_influencers
+from storage.mail_in import take_in
 from storage.marks import mark_all_read
 from storage.messages import NewMessage, add_message, add_messages
+from storage.outbox import NewMail, send_mail
 from storage.store import Store
 from tests.api.conftest import token_for
 from tests.client import Api, Server
+from tests.mailboxes import connected, found_mail
 from tests.server import running
 from tests.team import Team, create_team
 
@@ -35,6 +38,13 @@ THREAD = """query($id: ID!, $last: Int!) { thread(id: $id) {
   id unread influencer { id name }
   messages(last: $last) { position edges { cursor node {
     id text unread author { id name } campaign { id name }
+  } } }
+} }"""
+MAILS = """query($id: ID!, $last: Int!) { thread(id: $id) {
+  id unread influencer { id name } draft { id text }
+  messages(last: $last) { edges { node {
+    id text html subject senderAddress recipients { address delivery { state } } attachments { url } author { id name }
+    mailbox { id address maySend owner { name } }
   } } }
 } }"""
 COUNT = "{ unreadCount { threads messages position } }"
@@ -128,6 +138,41 @@ async def test_sending(filled: Filled) -> None:
         await filled.member.mutate("sendMessage", "message { id text } position", threadId=filled.threads[1], text="Hi")
 
     assert await filled.calls(send) == REQUEST + 3 + 1 + 2 + 1 + 2 + 3
+
+
+@pytest.fixture(scope="module")
+async def correspondent(filled: Filled) -> str:
+    """The thread of somebody with an address, who has answered a mail."""
+    new = NewInfluencer(name="Ada", emails=["ada@x.example"])
+    thread = thread_id_of((await create_influencers(filled.store, filled.team.operator, [new])).result[0])
+    mailbox = await connected(filled.store, filled.team.id, filled.team.member.id)
+    sent = NewMail(NewMessage(thread, MessageDirection.OUTBOUND, MessageKind.DIRECT, "Hi", subject="Hi"), mailbox, [])
+    for number in range(len(filled.threads)):
+        await send_mail(filled.store, filled.team.member, sent, None)
+        mail = found_mail(mailbox, "ada@x.example", ["team@brand.example"], f"{number}", cc=["eve@x.example"])
+        await take_in(filled.store, filled.team.operator, mail)
+    return thread
+
+
+async def test_sending_an_e_mail(filled: Filled, correspondent: str) -> None:
+    # As for sending; before that the member with their default, the mailboxes for the fallback, the one of them, the
+    # mail that is answered, and whether the Message-ID is there. Written are also everyone's marks, as there is
+    # something unread, the Message-ID, and what waits to be sent.
+    async def send() -> None:
+        sent = await filled.member.mutate(
+            "sendMessage", "message { id delivery { state } } position userErrors { code }", threadId=correspondent,
+            text="Hi", channel="EMAIL", cc=["eve@x.example"],
+        )  # fmt: skip
+        assert sent["userErrors"] == []
+
+    assert await filled.calls(send) == REQUEST + 5 + 3 + 1 + 2 + 3 + 1 + 2 + 3
+
+
+@pytest.mark.parametrize("last", [2, 16])
+async def test_a_page_of_e_mails(filled: Filled, correspondent: str, last: int) -> None:
+    # As for any page of a thread, without campaigns; the mailboxes, and who they are of; the draft.
+    calls = await filled.calls(lambda: filled.member.run(MAILS, id=correspondent, last=last))
+    assert calls == REQUEST + 3 + 2 + 2 + 2 + 1
 
 
 async def test_receiving(filled: Filled) -> None:

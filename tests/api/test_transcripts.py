@@ -1,4 +1,4 @@
-"""Whole transcripts of the five subscriptions, over both transports: for a member, for somebody of another
+"""Whole transcripts of the subscriptions, over both transports: for a member, for somebody of another
 workspace, and without a token. The stranger's own message at the end is the first that they are told of."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.conftest import Brand
 from tests.client import Api, Json, open_socket
+from tests.mailboxes import connected
 from tests.sse import EVENTS, open_stream
 
 MESSAGE = "message { id text unread author { __typename name } thread { id } }"
@@ -24,6 +25,8 @@ SUBSCRIPTIONS = {
     "unreadCount": "subscription { unreadCount { id threads messages position } }",
     "notificationAdded": "subscription($since: String) { notificationAdded(since: $since) "
     "{ position notification { reason read message { id } } } }",
+    "mailboxChanged": "subscription($since: String) { mailboxChanged(since: $since) "
+    "{ position mailbox { id address state maySend isDefault isFallback owner { name } } } }",
 }
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -40,18 +43,23 @@ async def subscribed(transport: str, api: Api, name: str, **variables: Any) -> A
 
 
 async def the_story(brand: Brand, thread: str) -> list[Json]:
-    """What happens while the others listen: an influencer writes, the member answers, reads, and marks as unread."""
+    """What happens while the others listen: an influencer writes, the member answers, reads, marks as unread, and
+    connects a mailbox that becomes theirs to send from."""
     received = await brand.receive(thread, "Hello!")
     sent = await brand.send(thread, "Hi!")
     read = await brand.member.mutate("markThreadRead", "position", threadId=thread, upToMessageId=received["id"])
     marked = await brand.member.mutate("markMessageUnread", "position", messageId=received["id"])
-    return [received, sent, read, marked]
+    me = (await brand.member.run("{ viewer { id } }"))["viewer"]["id"]
+    mailbox = await connected(brand.store, brand.workspace, me, name="Ben")
+    made = {"id": mailbox, "position": await brand.position()}
+    chosen = await brand.member.mutate("setDefaultMailbox", "position", mailboxId=mailbox)
+    return [received, sent, read, marked, made, chosen]
 
 
 def expected(name: str, thread: str, member: str, since: str, story: list[Json]) -> list[Json]:
     """Everything that the member is told of it. Objects are as they stand when they are told: after the story."""
-    received, sent, read, marked = story
-    at = [each["position"] for each in story]
+    received, sent, read, marked, made, chosen = story
+    at = [each["position"] for each in (received, sent, read, marked)]
     hello = {"id": received["id"], "text": "Hello!", "unread": True}
     hi = {"id": sent["id"], "text": "Hi!", "unread": False}
     row = {"id": thread, "unread": True, "unreadMessages": 1}
@@ -71,13 +79,17 @@ def expected(name: str, thread: str, member: str, since: str, story: list[Json])
         ]
     if name == "inboxChanged":
         return [{"position": it, "kind": "CHANGED", "threadId": thread, "edge": edge} for it in at]
+    if name == "mailboxChanged":
+        mailbox = {"id": made["id"], "address": "team@brand.example", "state": "CONNECTED", "maySend": True,
+                   "isDefault": True, "isFallback": True, "owner": {"name": "Member"}}  # fmt: skip
+        return [{"position": each["position"], "mailbox": mailbox} for each in (made, chosen)]
     if name == "notificationAdded":
         told = {"read": False, "message": {"id": hello["id"]}}
         return [
             {"position": at[0], "notification": {"reason": "MESSAGE_RECEIVED", **told, "read": True}},
             {"position": at[3], "notification": {"reason": "MARKED_UNREAD", **told}},
         ]
-    return [{"id": member, "threads": 1, "messages": 1, "position": at[3]}]
+    return [{"id": member, "threads": 1, "messages": 1, "position": chosen["position"]}]
 
 
 @transports
@@ -91,6 +103,9 @@ async def test_what_a_member_is_told_afterwards(brand: Brand, transport: str, na
         wanted = expected(name, thread, member, since, story)
         assert [await subscription.data() for _ in wanted] == wanted
         last = await brand.receive(thread, "Later")  # and then what happens, with nothing in between
+        if name == "mailboxChanged":
+            renamed = {"mailboxId": story[4]["id"], "name": "The team"}
+            last = await brand.admin.mutate("updateMailbox", "position", **renamed)
         assert (await subscription.data())["position"] == last["position"]
 
 
@@ -158,6 +173,10 @@ async def test_what_a_stranger_is_told(brand: Brand, transport: str) -> None:
         assert (await told["threadChanged"].data())["messageId"] == mark["messageId"]
         event = await told["inboxChanged"].data()
         assert (event["threadId"], event["position"]) == (own, sent["position"])
+        viewer = (await brand.stranger.run("{ viewer { id workspace { id } } }"))["viewer"]
+        mailbox = await connected(brand.store, viewer["workspace"]["id"], viewer["id"])
+        event = (await told["mailboxChanged"].data())["mailbox"]
+        assert (event["id"], event["isFallback"], event["isDefault"]) == (mailbox, True, False)
     async with subscribed(transport, brand.stranger, "threadChanged", thread=thread) as refused:
         [error] = await refused.error()
         assert error["extensions"] == {"code": "NOT_FOUND"}
@@ -182,3 +201,27 @@ async def test_what_a_partner_has_none_of(brand: Brand, transport: str, name: st
     async with subscribed(transport, brand.partner, name) as subscription:
         [error] = await subscription.error()
         assert error["extensions"] == {"code": "FORBIDDEN"}
+
+
+@transports
+async def test_who_else_is_told_of_a_mailbox(brand: Brand, transport: str) -> None:
+    """Whose default it is is told to that member alone; and who may not send from it any more is told so."""
+    me = (await brand.member.run("{ viewer { id } }"))["viewer"]["id"]
+    ada = (await brand.admin.run("{ viewer { id } }"))["viewer"]["id"]
+    mailbox = await connected(brand.store, brand.workspace, ada, is_shared=True)
+    since = await brand.position()
+    async with (
+        subscribed(transport, brand.admin, "mailboxChanged", since=since) as owner,
+        subscribed(transport, brand.member, "mailboxChanged", since=since) as member,
+        subscribed(transport, brand.viewer, "mailboxChanged", since=since) as viewer,
+        subscribed(transport, brand.partner, "mailboxChanged", since=since) as partner,
+    ):
+        chosen = await brand.member.mutate("setDefaultMailbox", "position", mailboxId=mailbox)
+        event = await member.data()
+        assert event["position"] == chosen["position"] and event["mailbox"]["isDefault"]
+        taken = await brand.admin.mutate("updateMailbox", "position", mailboxId=mailbox, isShared=False)
+        for api, told in ((ada, owner), (me, member), (None, viewer), (None, partner)):
+            event = await told.data()
+            assert event["position"] == taken["position"], "the first that anybody else is told"
+            assert event["mailbox"]["maySend"] == (api == ada)
+            assert event["mailbox"]["isDefault"] == (api == me)
