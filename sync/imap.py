@@ -16,7 +16,19 @@ from aioimaplib.aioimaplib import SELECTED, quoted
 from sync.imap_framing import Response
 from sync.imap_login import ImapLimits, logged_in
 from sync.imap_names import encode_name, sent_folder
-from sync.imap_parsing import MOST_UID, Items, Malformed, content, items_by_uid, listed, opened, searched, size_of
+from sync.imap_parsing import (
+    MOST_UID,
+    Items,
+    Malformed,
+    content,
+    date_before,
+    items_by_uid,
+    listed,
+    opened,
+    searched,
+    size_of,
+    time_of,
+)
 from sync.imap_protocol import NOTHING, Allowance, ImapProtocol
 from sync.mail_server import Failure, MailServer, MailServerFailed
 
@@ -60,6 +72,9 @@ class FetchedHeader:
     uid: int
     size: int  # of the whole mail, as the server says
     header: bytes  # at most `MOST_HEADER` of it
+    internal_date: (
+        int  # when it came, in milliseconds, of which there are whole seconds only; 0 where that is not known
+    )
 
 
 @asynccontextmanager
@@ -129,6 +144,10 @@ class ImapConnection:
             return []
         return await self._search(f"HEADER Message-ID {quoted(message_id)}")
 
+    async def uids_since(self, time: int) -> list[int]:
+        """The UIDs of what came to the folder since a time in milliseconds, and up to two days before it."""
+        return await self._search(f"SINCE {date_before(time)}")
+
     async def _search(self, criteria: str) -> list[int]:
         refused = "the folder cannot be searched"
         responses = await self._ask("SEARCH", criteria, prefix="UID", allowance=SEARCH, refused=refused)
@@ -145,11 +164,11 @@ class ImapConnection:
         return found
 
     async def _headers(self, uids: list[int]) -> list[FetchedHeader]:
-        wanted = f"(UID RFC822.SIZE BODY.PEEK[HEADER]<0.{MOST_HEADER}>)"
+        wanted = f"(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER]<0.{MOST_HEADER}>)"
         allowance = Allowance(SIZE.wanted, (b"BODY[",), (len(uids) + 1) * (MOST_HEADER + KILOBYTE), MOST_HEADER)
         mails = await self._fetch(uids, wanted, allowance)
         headers = [
-            FetchedHeader(uid, size, header)
+            FetchedHeader(uid, size, header, time_of(items))
             for uid, items in sorted(mails.items())
             if (size := size_of(items)) is not None and (header := content(items, "BODY[HEADER]")) is not None
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 
 from sync.imap_framing import LITERAL, Response
 from sync.imap_names import Folder, decode_name
@@ -23,6 +24,8 @@ KEYWORD = re.compile(rb"\* (?:\d+ )?([A-Za-z]+)")
 COUNT = re.compile(rb"\* (\d{1,10}) ([A-Za-z]+)")
 # A parenthesis, a quoted string, or an atom, which may have a section with blanks: BODY[HEADER.FIELDS ("To")]<0>.
 TOKEN = re.compile(rb'([()])|"((?:[^"\\]++|\\.)*+)"|((?:[^\s()"\[\]]++|\[[^\]]*+\])++)')
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DATE = re.compile(r"(\d{1,2})-([a-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\Z", re.ASCII)
 SPACE = re.compile(rb"\s*")
 FETCH = re.compile(rb"\* \d+ FETCH ", re.IGNORECASE)
 
@@ -150,6 +153,28 @@ def items_by_uid(responses: Iterable[Response], uids: set[int]) -> dict[int, Ite
 def size_of(items: Items) -> int | None:
     size = items.get("RFC822.SIZE")
     return number(size) if isinstance(size, bytes) else None
+
+
+def time_of(items: Items) -> int:
+    """When a mail came to the folder, in milliseconds, of which the server knows whole seconds; 0 where it does not."""
+    date = items.get("INTERNALDATE")
+    found = DATE.match(plain(date).lower()) if isinstance(date, bytes) else None
+    if found is None:
+        return 0
+    day, month, year, hour, minute, second, sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
+    try:
+        zone = timezone(offset)
+        at = datetime(int(year), MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=zone)
+    except ValueError:
+        return 0
+    return int(at.timestamp()) * 1000
+
+
+def date_before(time: int) -> str:
+    """The day before a time, as searches have it: they know of days alone, and of those in the server's zone."""
+    day = datetime.fromtimestamp(time / 1000, UTC) - timedelta(days=1)
+    return f"{day.day}-{MONTHS[day.month - 1].title()}-{day.year:04}"
 
 
 def content(items: Items, section: str) -> bytes | None:

@@ -43,7 +43,8 @@ Answer = bytes | Callable[[Peer], Awaitable[None]]
 
 GREETING = "greeting"
 DONE = "DONE"
-FETCHED = b"* 1 FETCH (UID 7 RFC822.SIZE %d %s {%d}\r\n%s)\r\nTAG OK done\r\n"
+FETCHED = b'* 1 FETCH (UID 7 RFC822.SIZE %d INTERNALDATE " 7-Jul-2026 02:44:25 -0700" %s {%d}\r\n%s)\r\nTAG OK done\r\n'
+DATE = 1783417465_000  # the same in milliseconds
 WELL_BEHAVED: dict[str, Answer] = {
     GREETING: b"* OK ready\r\n",
     "CAPABILITY": b"* CAPABILITY IMAP4rev1 IDLE SASL-IR AUTH=XOAUTH2\r\nTAG OK done\r\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import socket
 import ssl
 import time
@@ -81,6 +82,18 @@ async def test_folders_and_what_is_new_in_them(server: Dovecot, mailbox: str) ->
         server.deliver(mailbox, mail(9), folders.sent)
         after = await connection.select(folders.sent)
         assert (after.exists, after.uid_next) == (1, 2)
+
+
+async def test_what_came_since_a_time(server: Dovecot, mailbox: str) -> None:
+    before = int(time.time()) * 1000
+    for number in range(3):
+        server.deliver(mailbox, mail(number))
+    week = before / 1000 - 7 * 24 * 3600
+    os.utime(server.files(mailbox)[0], (week, week))
+    async with opened(server, mailbox) as connection:
+        assert await connection.uids_since(before) == [2, 3]
+        dates = [header.internal_date for header in await connection.headers([1, 2, 3])]
+    assert dates[0] == int(week) * 1000 and before <= dates[1] <= dates[2] <= time.time() * 1000
 
 
 async def test_nothing_is_seen_that_its_owner_has_not_seen(server: Dovecot, mailbox: str) -> None:

@@ -17,6 +17,7 @@ from sync.imap_framing import Framing
 from sync.imap_parsing import Malformed, values_of
 from sync.mail_server import Failure, MailServerFailed
 from tests.mail.hostile_imap import (
+    DATE,
     DONE,
     FETCHED,
     GMAIL_CHALLENGE,
@@ -61,7 +62,7 @@ async def use(server: HostileImap, limits: ImapLimits = QUICK, is_oauth: bool = 
         assert await connection.folders() == Folders("INBOX", "Gone")
         assert await connection.select("INBOX") == Selected(5, 8, 1)
         assert await connection.new_uids(6) == [7]
-        assert await connection.headers([7]) == [FetchedHeader(7, len(MAIL), HEADER)]
+        assert await connection.headers([7]) == [FetchedHeader(7, len(MAIL), HEADER, DATE)]
         assert await connection.fetch(7, MOST) == MAIL
         assert await connection.idle(0.2)
         await connection.append("Gone", MAIL)
@@ -300,6 +301,17 @@ async def test_a_mail_without_a_body_is_gone(body: bytes) -> None:
             assert await connection.fetch(7, MOST) is None
             server.answers["HEADER"] = b"* 1 FETCH (UID 7 RFC822.SIZE 9 BODY[HEADER]<0> NIL)\r\nTAG OK done\r\n"
             assert await connection.headers([7]) == []
+
+
+@pytest.mark.parametrize(
+    "date", [b'"99-Jul-2026 02:44:25 +0000"', b'"x"', b"NIL", b"()", b'"1-Jul-0000 00:00:00 +9999"']
+)
+async def test_a_date_that_is_none_is_not_known(date: bytes) -> None:
+    header = b"* 1 FETCH (UID 7 RFC822.SIZE 9 INTERNALDATE %s BODY[HEADER]<0> {1}\r\nx)\r\nTAG OK done\r\n" % date
+    async with hostile_imap({"HEADER": header}) as server:
+        async with imap_connection(server.account(), QUICK) as connection:
+            await connection.select("INBOX")
+            assert await connection.headers([7]) == [FetchedHeader(7, 9, b"x", 0)]
 
 
 async def test_a_folder_whose_uids_begin_anew_each_time_shows_it() -> None:
