@@ -77,6 +77,8 @@ def build_parser() -> Parser:
 def add_server_commands(groups: _SubParsersAction[Parser]) -> None:
     serving = groups.add_parser("serve", help="start the server; what can be set is in the README")
     serving.set_defaults(run=serve, stopped=0)
+    syncing = groups.add_parser("sync", help="read mailboxes and send mail, apart from the API")
+    syncing.set_defaults(run=sync, stopped=0)
     showing = groups.add_parser("demo", help="start with a made-up workspace to look at")
     showing.add_argument("--port", type=whole("port", 0, 65535), default=8000, help="0 for any free one (8000)")
     showing.add_argument("--data", type=Path, metavar="DIR", help="keep the data here, and go on with it the next time")
@@ -178,6 +180,11 @@ async def keys_reseal(arguments: Namespace, settings: Settings) -> None:
 async def serve(arguments: Namespace, settings: Settings) -> None:
     logs.set_up(settings.log_format, settings.log_level)
     await server.serve(settings, lambda url: print(f"Connect Inbox listens at {url}", flush=True))
+
+
+async def sync(arguments: Namespace, settings: Settings) -> None:
+    logs.set_up(settings.log_format, settings.log_level)
+    await server.sync(settings, lambda: print("Connect Inbox reads mailboxes and sends mail.", flush=True))
 
 
 async def demo(arguments: Namespace, settings: Settings) -> None:

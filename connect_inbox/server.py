@@ -49,6 +49,14 @@ async def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
             await asyncio.shield(server)
 
 
+async def sync(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Reads mailboxes and sends mail, without the API, until it is cancelled. Raises `CannotStart`."""
+    async with open_database(settings, settings.public_url or "", with_keys=True) as store:
+        async with open_mail(settings, store.address) as mail, mail_service(store, mail):
+            on_ready()
+            await asyncio.Event().wait()
+
+
 @asynccontextmanager
 async def open_database(settings: Settings, address: str = "", with_keys: bool = False) -> AsyncIterator[Store]:
     """The store on the database that the settings name, or the embedded one, of the server with this address.
