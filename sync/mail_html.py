@@ -115,9 +115,10 @@ def safe_html(html: str) -> SafeHtml:
         attribute_filter=rules.filter,
         url_schemes={"http", "https", "mailto", "tel", "cid"},
         url_relative="deny",
-        set_tag_attribute_values={"a": {"target": "_blank"}},
+        link_rel=rules.mark,
     )
     clean = clean.replace(f' src="{rules.mark}', ' data-remote-src="')
+    clean = clean.replace(f' rel="{rules.mark}"', ' target="_blank" rel="noopener noreferrer"')
     return SafeHtml(many_lines(clean), rules.has_remote_images)  # once more, as entities are characters now
 
 

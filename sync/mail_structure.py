@@ -60,7 +60,7 @@ def structure_of(raw: bytes) -> Part:
         if found is None or line.start() < around[-1].start:
             continue
         place, is_last = found
-        close(around, place, line.start())
+        close(around, place, before_line(raw, line.start()))
         if is_last:
             around.pop()
             continue
@@ -84,10 +84,15 @@ def named(around: list[Part], line: bytes) -> tuple[int, bool] | None:
     return None
 
 
+def before_line(raw: bytes, start: int) -> int:
+    """Where the line before ends: its line end belongs to the delimiter."""
+    return start - (2 if raw[start - 2 : start] == b"\r\n" else 1)
+
+
 def close(around: list[Part], place: int, end: int) -> None:
     """Ends what is open within a part, and the last part in it."""
     for part in [*around[place + 1 :], *(inner.parts[-1] for inner in around[place:] if inner.parts)]:
-        part.end = min(part.end, end)
+        part.end = max(part.start, min(part.end, end))
     del around[place + 1 :]
 
 

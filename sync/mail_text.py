@@ -27,50 +27,48 @@ QUOTES = 50  # levels of `>` that are shown
 
 @dataclass
 class Writing:
-    """Text while it is written, line by line."""
+    """Text while it is written, line by line. Line ends wait until something is written after them."""
 
     lines: list[str] = field(default_factory=lambda: [""])
+    ends: int = 0  # that wait
     quotes: int = 0
+    last_quotes: int = 0  # in the last line
     verbatim: int = 0
 
     def write(self, text: str) -> None:
-        if self.verbatim:
-            first, *rest = text.split("\n")
-            self.lines[-1] += first
-            self.lines += [self.prefix() + line for line in rest]
+        if not self.verbatim:
+            self.add(SPACE.sub(" ", text))
             return
-        text = SPACE.sub(" ", text)
-        if self.is_at_start():
+        first, *rest = text.split("\n")
+        self.add(first)
+        for line in rest:
+            self.ends += 1
+            self.add(line)
+
+    def add(self, text: str) -> None:
+        if not self.verbatim and (self.ends or self.lines[-1][-1:] in ("", " ")):
             text = text.lstrip(" ")
-        if text:
-            self.lines[-1] = (self.lines[-1] or self.prefix()) + text
+        if not text:
+            return
+        if len(self.lines) > 1 or self.lines[0]:
+            between = min(self.quotes, self.last_quotes)
+            self.lines += [prefix(between)] * (self.ends - 1)
+            self.lines += [prefix(self.quotes)] * (self.ends > 0)
+        else:
+            self.lines[0] = prefix(self.quotes)
+        self.lines[-1] += text
+        self.ends = 0
+        self.last_quotes = self.quotes
 
-    def is_at_start(self) -> bool:
-        return self.lines[-1] in ("", self.prefix()) or self.lines[-1].endswith(" ")
+    def end_line(self) -> None:
+        self.ends = max(self.ends, 1)
 
-    def new_line(self) -> None:
-        """Begins a line, if this one holds anything."""
-        if self.lines[-1] not in ("", self.prefix()):
-            self.break_line()
+    def end_paragraph(self) -> None:
+        self.ends = max(self.ends, 2)
 
-    def new_paragraph(self) -> None:
-        self.new_line()
-        if len(self.lines) > 1 and self.lines[-2].strip("> "):
-            self.break_line()
 
-    def break_line(self) -> None:
-        self.lines[-1] = self.lines[-1].rstrip(" ") if not self.verbatim else self.lines[-1]
-        self.lines.append(self.prefix())
-
-    def prefix(self) -> str:
-        return "> " * min(self.quotes, QUOTES)
-
-    def quote(self, change: int) -> None:
-        """Goes into a quotation or out of it. A line that holds nothing yet goes along."""
-        is_empty = self.lines[-1] in ("", self.prefix())
-        self.quotes = max(0, self.quotes + change)
-        if is_empty:
-            self.lines[-1] = self.prefix()
+def prefix(quotes: int) -> str:
+    return "> " * min(quotes, QUOTES)
 
 
 def text_of(safe: str) -> str:
@@ -102,18 +100,18 @@ def follow(writing: Writing, links: list[tuple[str, int]], attributes: str, is_e
 
 def lay_out(writing: Writing, tag: str, attributes: str, is_end: bool) -> None:
     if tag == "br":
-        writing.break_line()
+        writing.ends += 1
     elif tag == "img":
         alt = ALT.search(attributes)
         writing.write(html.unescape(alt[1]) if alt and not FILE.search(alt[1]) else "")
     elif tag in ("td", "th") and not is_end:
         writing.write(" ")
     elif tag in PARAGRAPHS:
-        writing.new_paragraph()
+        writing.end_paragraph()
     elif tag in LINES:
-        writing.new_line()
+        writing.end_line()
     if tag == "blockquote":
-        writing.quote(-1 if is_end else 1)
+        writing.quotes = max(0, writing.quotes + (-1 if is_end else 1))
     elif tag == "pre":
         writing.verbatim = max(0, writing.verbatim + (-1 if is_end else 1))
     elif tag == "li" and not is_end:
