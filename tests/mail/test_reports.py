@@ -13,7 +13,7 @@ ORIGINAL = "Content-Type: message/rfc822\n\nMessage-ID: <sent@brand.test>\nSubje
 def report(kind: str, fields: str, original: str = ORIGINAL, outer: str = "multipart/report") -> bytes:
     return (
         f"From: MAILER-DAEMON@mail.test\nContent-Type: {outer}; report-type={kind}; boundary=b\n\n"
-        f"--b\n\nYour mail could not be delivered.\n--b\nContent-Type: message/{kind}\n\n{fields}\n--b\n{original}--b--\n"
+        f"--b\n\nIt could not be delivered.\n--b\nContent-Type: message/{kind}\n\n{fields}\n--b\n{original}--b--\n"
     ).encode()
 
 
