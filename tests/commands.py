@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from storage import embedded
 
 PROJECT = Path(__file__).parents[1]
 DEADLINE = 40.0  # seconds; a whole demo is filled in a fraction of it
+KEYS = f"test:{base64.b64encode(bytes(range(32))).decode()}"  # or a server would make a key file in its data folder
 SETTINGS = ("CONNECT_INBOX_", "MONGODB_", "BROADCAST_URL", "MAKELEVEL")
 
 
@@ -43,9 +45,9 @@ class Result:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """This process's environment, with these settings and no others."""
+    """This process's environment, with these settings and no others but keys."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
-    return {**kept, **{name: str(value) for name, value in settings.items()}}
+    return {**kept, "CONNECT_INBOX_SECRET_KEYS": KEYS, **{name: str(value) for name, value in settings.items()}}
 
 
 async def start(*arguments: object, env: dict[str, str]) -> Process:
