@@ -19,7 +19,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 from sync.composing_headers import is_address
 from sync.hosts import HostRefused, resolve
 from sync.mail_server import Failure, MailServer, MailServerFailed
-from sync.smtp_data import canonical, hand_over, is_canonical
+from sync.smtp_data import canonical, hand_over
 from sync.smtp_failures import lost, said, told_apart
 
 CONNECT_WAIT = 20.0  # seconds, for a connection to an address
@@ -74,8 +74,7 @@ class SmtpConnection:
         `before_data` is awaited when all of them were answered, and only where somebody is to get the mail. What goes
         wrong before raises MailServerFailed, and what goes wrong after it OutcomeUnknown.
         """
-        if not is_canonical(raw):
-            raw = await asyncio.to_thread(canonical, raw)
+        raw = await asyncio.to_thread(canonical, raw)
         if not self._client.is_connected:  # and what it can do is not known any more
             raise MailServerFailed(Failure.LOST, "the connection was lost")
         refusal = self._refusal(sender, recipients, raw)
@@ -111,10 +110,10 @@ class SmtpConnection:
             try:
                 await self._client.mail(sender, options=options, encoding="utf-8")
             except SMTPResponseException as error:
-                if error.code != 552:
+                if not is_about_the_mail(error):
                     raise
-                too_large = SMTPResponse(error.code, error.message)  # that is about the mail, not about the sender
-                return [self._outcome(each, too_large) for each in recipients]
+                answer = SMTPResponse(error.code, error.message)
+                return [self._outcome(each, answer) for each in recipients]
         return [await self._offer(each) for each in recipients]
 
     async def _offer(self, recipient: str) -> RecipientOutcome:
@@ -140,6 +139,11 @@ class SmtpConnection:
         except Exception as error:
             self._client.close()
             raise unknown(self._server, error) from error
+
+
+def is_about_the_mail(error: SMTPResponseException) -> bool:
+    """Whether MAIL was refused for good for its size or a quota, say, and not for who we are (RFC 3463, 3.8)."""
+    return 500 <= error.code < 600 and error.code not in (530, 535, 538) and not error.message.startswith("5.7.")
 
 
 def unknown(server: MailServer, error: Exception) -> OutcomeUnknown:

@@ -46,7 +46,7 @@ async def write_pieces(writer: asyncio.StreamWriter, raw: bytes, answering: asyn
     """Whether all of a mail could be sent. The answer may come before, for one that the server does not want."""
     try:
         for piece in pieces(raw):
-            writer.write(piece)
+            writer.write(stuffed(piece))
             await writer.drain()
             await asyncio.sleep(0)  # the others' turn, also where nothing has to be waited for
             if answering.done():
@@ -58,21 +58,30 @@ async def write_pieces(writer: asyncio.StreamWriter, raw: bytes, answering: asyn
 
 
 def pieces(raw: bytes) -> Iterator[bytes]:
-    """A mail in whole lines, some at once, with a dot before each dot that begins a line (RFC 5321, 4.5.2)."""
+    """A mail in whole lines, some at once."""
     start = 0
     while start < len(raw):
         end = raw.find(b"\r\n", start + PIECE)
         end = len(raw) if end < 0 else end + 2
-        piece = raw[start:end].replace(b"\r\n.", b"\r\n..")
-        yield b"." + piece if piece.startswith(b".") else piece
+        yield raw[start:end]
         start = end
 
 
-def is_canonical(raw: bytes) -> bool:
-    """Whether all lines end with CRLF, and no CR or LF is anywhere else: servers differ in what they make of those."""
-    ends = raw.count(b"\r\n")
-    return raw.endswith(b"\r\n") and raw.count(b"\r") == ends and raw.count(b"\n") == ends
+def stuffed(piece: bytes) -> bytes:
+    """Whole lines with a dot before each dot that begins one (RFC 5321, 4.5.2)."""
+    dotted = piece.replace(b"\r\n.", b"\r\n..")
+    return b"." + dotted if dotted.startswith(b".") else dotted
 
 
 def canonical(raw: bytes) -> bytes:
+    """The mail with CRLF at the end of each line, and nowhere else a CR or LF: servers differ in what those mean.
+
+    With a large mail this takes time, so it is to be called in a thread.
+    """
+    if raw.endswith(b"\r\n") and all(map(_is_canonical, pieces(raw))):
+        return raw
     return _LINE_END.sub(b"\r\n", raw).removesuffix(b"\r\n") + b"\r\n"
+
+
+def _is_canonical(piece: bytes) -> bool:
+    return piece.count(b"\r\n") == piece.count(b"\r") == piece.count(b"\n")

@@ -29,6 +29,7 @@ from sync.composing_headers import (
     words_of,
 )
 from sync.mail import Address
+from sync.mail_parsing import parse
 
 PNG = OutgoingFile("logo.png", "image/png", b"\x89PNG\r\n\x1a\n", "logo@brand")
 PDF = OutgoingFile("Offer.pdf", "application/pdf", b"%PDF-1.7\n" + bytes(range(256)) * 9)
@@ -127,8 +128,10 @@ def test_images_that_the_html_shows_belong_to_it_and_other_files_to_the_mail() -
     assert [part.get_payload(decode=True) for part in (shown, pdf)] == [PNG.content, PDF.content]
 
 
-def test_an_image_is_found_however_the_html_writes_its_content_id() -> None:
-    message = read(compose(replace(MAIL, html="<img src=cid:logo%40brand>", attachments=[PNG])))
+@pytest.mark.parametrize(("id", "written"), [("a@b", "a@b"), ("a@b", "a%40b"), ("a%40b", "a%40b")])
+def test_an_image_is_found_however_the_html_writes_its_content_id(id: str, written: str) -> None:
+    file = replace(PNG, content_id=id)
+    message = read(compose(replace(MAIL, html=f"<img src=cid:{written}>", attachments=[file])))
     assert kinds(message) == (
         "multipart/alternative",
         ["text/plain", ("multipart/related", ["text/html", "image/png"])],
@@ -383,6 +386,26 @@ def test_addresses_with_other_letters_stand_as_they_are() -> None:
     message = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8)
     assert "jörg@bücher.test".encode() in raw
     assert message["To"].addresses[0].display_name == "Jörg"
+
+
+def test_what_we_write_we_can_read() -> None:
+    """As we do with what comes back from the Sent folder, or is answered."""
+    name = "Александра Константинопольская, 漢字 and others of a long name"
+    mail = replace(
+        MAIL, sender=replace(MAIL.sender, name=name), subject=f"{name} " * 5, text="Hello\n\n.\nДобрый день",
+        automatic=True, html='<p>Hello <img src="cid:logo@brand"></p>', references=["<1@mail.test>"],
+        attachments=[PNG, replace(PDF, name=f"{name}.pdf")], in_reply_to="<2@mail.test>",
+    )  # fmt: skip
+    parsed = parse(compose(mail))
+    assert (parsed.message_id, parsed.in_reply_to) == (mail.message_id, ["<2@mail.test>"])
+    assert parsed.references == ["<1@mail.test>", "<2@mail.test>"]
+    assert (parsed.sender, parsed.to, parsed.sent_at) == (mail.sender, mail.to, mail.date)
+    assert parsed.subject == mail.subject.strip()
+    assert parsed.text.strip() == mail.text
+    assert parsed.is_automatic
+    assert {(each.name, each.content, each.content_id) for each in parsed.files} == {
+        (PNG.name, PNG.content, PNG.content_id), (f"{name}.pdf", PDF.content, None),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from sync.mail import Address
 from sync.mail_server import Failure, MailServer, MailServerFailed
 from sync.smtp import OutcomeUnknown, RecipientOutcome, smtp_connection
 from tests.certificates import Authority
+from tests.client import until
 from tests.mail.test_composing import MAIL
 from tests.smtp_receiver import Act, Script, SmtpReceiver, Step, smtp_receiver
 from tests.smtp_scripted import (
@@ -257,6 +258,8 @@ async def test_mails_on_one_connection_do_not_mix(receiver: SmtpReceiver) -> Non
     async with smtp_connection(server_at(receiver.port)) as connection:
         for number, raw in enumerate(raws):
             await connection.send(ANNA, [CAT, BOB] if number % 2 else [DAN], raw, nothing)
+        ours = connection._writer.get_extra_info("socket")
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "or each mail would wait for 40 ms"
     assert [mail.raw for mail in receiver.mails] == raws
     assert [mail.recipients for mail in receiver.mails] == 15 * [[DAN], [CAT, BOB]]
     assert (receiver.commands.count("AUTH PLAIN"), receiver.commands.count("RSET")) == (1, 29)
@@ -308,7 +311,8 @@ async def test_a_mail_that_is_refused(step: Step, answer: str, receiver: SmtpRec
     ("answer", "failure"),
     [
         ("550 5.7.60 Not as this sender", Failure.PERMISSION), ("530 5.7.0 Log in first", Failure.LOGIN),
-        ("530 5.7.0 Must issue a STARTTLS command first", Failure.TLS), ("451 4.3.0 Later", Failure.BUSY),
+        ("530 Log in first", Failure.LOGIN), ("530 5.7.0 Must issue a STARTTLS command first", Failure.TLS),
+        ("451 4.3.0 Later", Failure.BUSY),
         ("250-250", Failure.LOST), ("350 What?", Failure.PROTOCOL),
     ],
 )  # fmt: skip
@@ -327,8 +331,14 @@ async def test_a_mail_that_is_too_large_is_not_sent() -> None:
             BOB, False, False, "the mail has 1.2 MB, and this server takes 1.0 MB at most"
         )
         assert receiver.commands == ["AUTH PLAIN", "QUIT"]
-        receiver.scripts[ANNA] = Script("MAIL", "552 5.3.4 Too large")
-        assert await sent(receiver) == [RecipientOutcome(BOB, False, False, "552 5.3.4 Too large")]
+
+
+@pytest.mark.parametrize("answer", ["552 5.3.4 Too large", "550 5.4.5 Daily quota exceeded", "554 Too fast"])
+async def test_a_mail_that_is_refused_before_its_recipients(answer: str, receiver: SmtpReceiver) -> None:
+    """Which says nothing of the mailbox."""
+    receiver.scripts[ANNA] = Script("MAIL", answer)
+    assert await sent(receiver, BOB, CAT) == [RecipientOutcome(each, False, False, answer) for each in (BOB, CAT)]
+    assert receiver.commands[1:] == [f"MAIL FROM:<{ANNA}> SIZE={len(RAW)}", "QUIT"]
 
 
 @pytest.mark.parametrize("address", ["jörg@mail.test", "jorg@bücher.test"])
@@ -343,6 +353,18 @@ async def test_addresses_with_other_letters(address: str) -> None:
             assert not outcome.accepted and not outcome.temporary and "SMTPUTF8" in outcome.words
         assert (await sent(receiver, raw=compose(MAIL)))[0].accepted
         assert len(receiver.mails) == 1
+
+
+async def test_what_a_server_can_do_is_not_asked_of_a_lost_connection(receiver: SmtpReceiver) -> None:
+    """Or a mail would be refused for good that only came too late."""
+    receiver.scripts[BOB] = Script("AFTER", Act.DROP)
+    raw = compose(replace(MAIL, to=[Address("jörg@mail.test")]))
+    async with smtp_connection(server_at(receiver.port)) as connection:
+        await connection.send(ANNA, [BOB], RAW, nothing)
+        await until(lambda: connection._client.protocol is None)
+        with pytest.raises(MailServerFailed) as failed:
+            await connection.send(ANNA, [BOB], raw, nothing)
+    assert failed.value.failure is Failure.LOST
 
 
 # What arrives

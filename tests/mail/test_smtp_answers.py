@@ -8,6 +8,7 @@ import pytest
 
 from sync.mail_server import Failure, MailServerFailed
 from sync.smtp import OutcomeUnknown, RecipientOutcome, smtp_connection
+from tests.client import until
 from tests.smtp_scripted import ANNA, BOB, GOOD, RAW, hurry, listening, nothing, scripted, server_at
 
 
@@ -107,5 +108,7 @@ async def test_a_server_that_stops_to_read(soon: None) -> None:
     async with listening(talk) as port:
         with pytest.raises(OutcomeUnknown):
             async with smtp_connection(server_at(port)) as connection:
+                ours = connection._writer.get_extra_info("socket")
                 await connection.send(ANNA, [BOB], RAW + b"x" * 70 + b"\r\n" * 10_000_000, nothing)
+        await until(lambda: ours.fileno() == -1)
         ended.set()
