@@ -36,7 +36,7 @@ AT_ONCE = 8  # recounts side by side
 ENTRIES_AT_ONCE = 10
 DEFINITIONS = ["members", "partners", "tags", "variables", "campaigns", "mailboxes"]
 # What is changed outside of the log too, so that it may differ from what was written there last.
-BESIDE_THE_LOG = {"outbox": {"stage", "due", "lease", "lease_until"}}
+BESIDE_THE_LOG = {"outbox": {"stage", "due", "attempts", "lease", "lease_until"}}
 
 Lost = dict[tuple[str, str], Document]
 

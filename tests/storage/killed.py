@@ -16,14 +16,19 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from schema.types.message import MessageDirection, MessageKind
 from storage import database as database_module
 from storage.counts import Counts
 from storage.database import Database, connect
 from storage.influencers import set_archived
 from storage.log import Log
+from storage.mail_in import take_in
+from storage.messages import NewMessage
+from storage.outbox import NewMail, send_mail
 from storage.store import Store
 from storage.wire import Wire
-from tests.storage.deeds import id_of, read, receive, send, unread
+from tests.mailboxes import found_mail
+from tests.storage.deeds import id_of, read, receive, send, sending_key, unread
 from tests.team import Team
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -41,6 +46,8 @@ class Order:
     thread: str
     message: str = ""
     campaign: str = ""
+    mailbox: str = ""
+    address: str = ""  # of whose thread it is
     key: str = ""
     dies_at: int = 10**9
 
@@ -106,7 +113,26 @@ async def many(store: Store, order: Order, key: str) -> list[str]:
     return written
 
 
+async def mail(store: Store, order: Order, key: str) -> None:
+    """A member writes an e-mail."""
+    new = NewMessage(
+        order.thread, MessageDirection.OUTBOUND, MessageKind.CAMPAIGN if order.campaign else MessageKind.DIRECT, key,
+        subject="Hello", campaign_id=order.campaign or None,
+    )  # fmt: skip
+    await send_mail(store, order.team.member, NewMail(new, order.mailbox, []), sending_key(order.team.member, key, new))
+
+
+async def take(store: Store, order: Order, key: str) -> None:
+    """An influencer's e-mail is found, which answers one."""
+    sent = await store.database.find("messages", {"thread_id": order.thread, "direction": "OUTBOUND"})
+    references = [each["mail_id"] for each in sent if each["mail_id"]]
+    found = found_mail(order.mailbox, order.address, ["team@brand.example"], key, references=references)
+    await take_in(store, order.team.operator, found)
+
+
 ACTS: dict[str, Act] = {
+    "mail": mail,
+    "take": take,
     "receive": lambda store, order, key: receive(
         store, order.team, order.thread, key, key, campaign=order.campaign or None
     ),
@@ -120,6 +146,9 @@ ACTS: dict[str, Act] = {
     "refresh": lambda store, order, key: store.log.refresh(order.team.id),
     "many": many,
 }
+
+
+WRITING = {"receive", "send", "several", "mail", "take"}
 
 
 def live(order: Order, reports: Connection) -> None:
@@ -139,7 +168,7 @@ async def work(order: Order, reports: Connection) -> None:
         if order.act == "many":
             reports.send(("answered", await many(store, order, order.key)))
             return
-        if order.act in ("receive", "send", "several"):
+        if order.act in WRITING:
             await act(store, replace(order, campaign=""), f"{order.key}:before")
             reports.send(("answered", [f"{order.key}:before"]))
         reports.send(("begun", ""))

@@ -19,8 +19,9 @@ from storage.influencers import NewInfluencer, create_influencers
 from storage.marks import mark_id
 from storage.recount import recount_thread
 from storage.store import Store
+from tests.mailboxes import connected
 from tests.storage.deeds import assert_dense, id_of, receive
-from tests.storage.killed import ACTS, Life, Order, run
+from tests.storage.killed import ACTS, WRITING, Life, Order, run
 from tests.storage.stores import BROKEN, faulty_store, replayed, stored
 from tests.team import Team
 
@@ -32,6 +33,10 @@ STEPS = {
                 "put_guarded claims", "put_guarded participations"],
     "send": [*APPLIED, "insert entries", "put_guarded messages", "put_guarded marks", "put_guarded claims"],
     "several": [*APPLIED, "insert entries", "put_guarded messages", "put_guarded marks", "put_guarded claims"],
+    "mail": [*APPLIED, "insert entries", "put_guarded messages", "put_guarded marks", "put_guarded claims",
+             "put_guarded outbox"],
+    "take": [*APPLIED, "insert entries", "put_guarded messages", "put_guarded marks", "put_guarded notifications",
+             "put_guarded claims"],
     "read": ["insert entries", "put_guarded marks", "put_guarded notifications", "raise_to workspaces", "announce"],
     "unread": ["insert entries", "put_guarded marks", "put_guarded notifications", "raise_to workspaces", "announce"],
     "archive": [*APPLIED, "insert entries", "put_guarded marks"],
@@ -41,21 +46,28 @@ STEPS = {
 
 async def orders(store: Store, uri: str, database: str, team: Team, act: str) -> list[Order]:
     """The same act for one process after the other, each in a thread of its own in which there is something unread."""
-    many = [NewInfluencer(name=f"Person {number}") for number in range(MOST_STEPS)]
+    many = [NewInfluencer(name=f"Person {number}", emails=[address_of(number)]) for number in range(MOST_STEPS)]
     made = await create_influencers(store, team.operator, many)
     campaign = await create_campaign(store, team.operator, "Summer", CampaignState.LIVE, [], None)
-    first = Order(uri, database, team, act, thread="", campaign=campaign.result.id)
+    mailbox = await connected(store, team.id, team.member.id)
+    first = Order(uri, database, team, act, thread="", campaign=campaign.result.id, mailbox=mailbox)
     return [
-        replace(first, thread=thread_id_of(id), key=f"{act} {step}", dies_at=step)
+        replace(first, thread=thread_id_of(id), address=address_of(step - 1), key=f"{act} {step}", dies_at=step)
         for step, id in enumerate(made.result, start=1)
     ]
+
+
+def address_of(number: int) -> str:
+    return f"person.{number}@x.example"
 
 
 async def write(store: Store, order: Order) -> None:
     await receive(store, order.team, order.thread, "Hello?", automatic=True)
 
 
-@pytest.mark.parametrize("act", ["receive", "several", "unread"])  # all of them, by chance, in tests/soak
+@pytest.mark.parametrize(
+    "act", ["receive", "several", "unread", "mail", "take"]
+)  # all of them, by chance, in tests/soak
 async def test_killed_at_every_step(
     store: Store, database_uri: str, database_name: str, workspace: Team, act: str
 ) -> None:
@@ -75,7 +87,7 @@ async def test_killed_at_every_step(
     await assert_whole(store, workspace)
 
 
-@pytest.mark.parametrize("act", ["receive", "several"])
+@pytest.mark.parametrize("act", ["receive", "several", "mail", "take"])
 async def test_killed_while_another_process_writes_to_the_same_thread(
     store: Store, database_uri: str, database_name: str, workspace: Team, act: str
 ) -> None:
@@ -93,7 +105,7 @@ async def assert_done_once(store: Store, order: Order, life: Life) -> None:
     texts = [each["text"] for each in await store.database.find("messages", {"thread_id": order.thread})]
     for key in {*life.answered, order.key}:
         wanted = [f"{key}.{number}" for number in range(4)] if order.act == "several" else [key]
-        if order.act in ("receive", "send", "several"):
+        if order.act in WRITING:
             assert [texts.count(text) for text in wanted] == [1] * len(wanted), life
     mark = await store.database.get("marks", mark_id(order.team.admin.id, order.thread))
     influencer = await store.database.get("influencers", id_of(order.thread))
