@@ -26,79 +26,103 @@ class MailParsers:
     """Some workers, each started when it is first needed."""
 
     def __init__(self, workers: int = 2) -> None:
-        self._idle: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
-        for _ in range(workers):
-            self._idle.put_nowait(None)
-        self._running: set[Process] = set()
+        self._workers = [Worker() for _ in range(workers)]
+        self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> MailParsers:
+        for worker in self._workers:
+            self._idle.put_nowait(worker)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in list(self._running):
-            await self._end(process)
+        for worker in self._workers:
+            await worker.end()
 
     async def parse(self, raw: bytes) -> ParsedMail:
         """A mail, taken apart. Raises Unparsable; the next mail is parsed nevertheless."""
-        process = await self._idle.get()
+        worker = await self._idle.get()
         try:
-            if process is None or process.returncode is not None:
-                process = await self._replace(process)
-            answer = await self._ask(process, raw)
+            answer = await worker.ask(raw)
         except BaseException:
             # It may be in the middle of something, whoever gave up: its next answer would be to the wrong question.
-            if process is not None:
-                await self._end(process)
-            self._idle.put_nowait(None)
+            await worker.end()
             raise
-        self._idle.put_nowait(process)
+        finally:
+            self._idle.put_nowait(worker)
         if isinstance(answer, str):
             raise Unparsable(answer)
         return answer
 
-    async def _replace(self, ended: Process | None) -> Process:
-        if ended is not None:
-            await self._end(ended)
+
+class Ended(Exception):
+    """A worker's process ended instead of answering."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class Worker:
+    """A process that parses, or none until it is needed again."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+
+    async def ask(self, raw: bytes) -> ParsedMail | str:
+        """What the process answers. Where it had been ended from outside before, another is asked."""
+        is_new = self._process is None
+        try:
+            return await self._exchange(self._process or await self._start(), raw)
+        except Ended as ended:
+            reason = why(ended.code)
+            if reason is None and not is_new:
+                await self.end()
+                return await self.ask(raw)
+            raise Unparsable(reason or f"its parser ended with {ended.code}") from None
+
+    async def _start(self) -> Process:
         # In a session of its own: Ctrl-C is for us, and we end it in our time.
-        process = await asyncio.create_subprocess_exec(
+        self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "sync.mail_worker", str(SECONDS), str(MEMORY),
             stdin=PIPE, stdout=PIPE, start_new_session=True, limit=PIECE,
         )  # fmt: skip
-        self._running.add(process)
-        return process
+        return self._process
 
-    async def _ask(self, process: Process, raw: bytes) -> ParsedMail | str:
+    async def _exchange(self, process: Process, raw: bytes) -> ParsedMail | str:
         assert process.stdin is not None and process.stdout is not None
         try:
             async with asyncio.timeout(DEADLINE):
-                await self._write(process.stdin, raw)
+                await write(process.stdin, raw)
                 size = int.from_bytes(await process.stdout.readexactly(SIZE), "big")
                 answer: ParsedMail | str = pickle.loads(await process.stdout.readexactly(size))
                 return answer
         except TimeoutError:
             raise Unparsable(f"it was not parsed within {DEADLINE:g} seconds") from None
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise Unparsable(why_it_ended(await process.wait())) from None
+            raise Ended(await process.wait()) from None
 
-    async def _write(self, stdin: asyncio.StreamWriter, raw: bytes) -> None:
-        stdin.write(len(raw).to_bytes(SIZE, "big"))
-        view = memoryview(raw)
-        for start in range(0, len(raw), PIECE):
-            stdin.write(view[start : start + PIECE])
-            await stdin.drain()
-
-    async def _end(self, process: Process) -> None:
-        self._running.discard(process)
+    async def end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        assert process.stdin is not None
         process.stdin.close()
         await process.wait()
 
 
-def why_it_ended(code: int) -> str:
+async def write(stdin: asyncio.StreamWriter, raw: bytes) -> None:
+    stdin.write(len(raw).to_bytes(SIZE, "big"))
+    view = memoryview(raw)
+    for start in range(0, len(raw), PIECE):
+        stdin.write(view[start : start + PIECE])
+        await stdin.drain()
+
+
+def why(code: int) -> str | None:
+    """What a mail did to the process that ended with this, or None if it was nothing that we forbid."""
     if code == -signal.SIGPROF:
         return f"it takes more than {SECONDS:g} seconds of computing time"
     if code in (OUT_OF_MEMORY, -signal.SIGABRT):  # nh3 is not asked whether it can go on
         return f"it takes more than {MEMORY // (1024 * 1024)} MB of memory"
-    return f"its parser ended with {code}"
+    return None
