@@ -389,7 +389,7 @@ async def test_no_line_end_makes_two_mails_of_one(end: bytes, receiver: SmtpRece
     raw = (
         b"From: <anna@mail.test>\r\n\r\nHello"
         + end
-        + b"MAIL FROM:<eve@evil.test>\r\nRCPT TO:<bob@mail.test>\r\nDATA\r\nx"
+        + b"MAIL FROM:<eve@evil.test>\r\nRCPT TO:<bob@mail.test>\r\nDATA\r\n"
     )
     async with wire(receiver) as (port, passed):
         assert (await sent(replace(receiver, port=port), raw=raw))[0].accepted
