@@ -17,7 +17,6 @@ import pytest
 
 from connect_inbox.demo.certificates import make_certificate
 from sync.imap import Folders, ImapConnection, MailTooLarge, imap_connection
-from sync.imap_names import Folder, decode_name, encode_name, sent_folder
 from sync.mail_server import Failure, MailServer, MailServerFailed
 from tests.client import until
 from tests.dovecot import Dovecot, account_of, dovecot_server, token_introspection
@@ -293,30 +292,3 @@ async def test_a_password_that_changes_counts_soon() -> None:
             except MailServerFailed as failed:
                 assert failed.failure is Failure.LOGIN
         assert await failure_of(before) is Failure.LOGIN
-
-
-@pytest.mark.parametrize(
-    ("name", "encoded"),
-    [
-        ("INBOX", "INBOX"), ("R&D", "R&-D"), ("Entwürfe", "Entw&APw-rfe"), ("台北/日本語", "&U,BTFw-/&ZeVnLIqe-"),
-        ("✉💌", "&JwnYPdyM-"), ("a\tb", "a&AAk-b"), ("&&", "&-&-"),
-    ],
-)  # fmt: skip
-async def test_names_are_encoded_as_servers_have_them(name: str, encoded: str) -> None:
-    assert encode_name(name) == encoded and decode_name(encoded.encode()) == name
-
-
-@pytest.mark.parametrize("encoded", [b"&", b"&A", b"&AGE-", b"\xc3\xa4", b"&!!-", b"&2AA-"])
-async def test_a_name_that_could_not_be_asked_for_again_is_none(encoded: bytes) -> None:
-    assert decode_name(encoded) is None
-
-
-async def test_the_sent_folder_is_one_that_is_real_and_belongs_to_the_mailbox() -> None:
-    def folder(name: str, *attributes: str) -> Folder:
-        return Folder(name, "/", frozenset(attributes))
-
-    assert sent_folder([folder("Sent"), folder("Post", "\\sent")]) == "Post"
-    assert sent_folder([folder("INBOX/SENT ITEMS"), folder("x")]) == "INBOX/SENT ITEMS"
-    assert sent_folder([folder("[Gmail]/Sent Mail")]) == "[Gmail]/Sent Mail"
-    assert sent_folder([folder("Sent", "\\noselect"), folder("Clients/Sent"), folder("Unsent")]) is None
-    assert sent_folder([folder("Sent Items"), folder("Sent")]) == "Sent"

@@ -13,8 +13,6 @@ from dataclasses import replace
 import pytest
 
 from sync.imap import FetchedHeader, Folders, ImapConnection, ImapLimits, MailTooLarge, Selected, imap_connection
-from sync.imap_framing import Framing
-from sync.imap_parsing import Malformed, values_of
 from sync.mail_server import Failure, MailServerFailed
 from tests.mail.hostile_imap import (
     DATE,
@@ -323,34 +321,9 @@ async def test_a_folder_whose_uids_begin_anew_each_time_shows_it() -> None:
 
 
 async def test_literals_are_the_same_however_they_are_split() -> None:
-    """Once over the wire, a byte at a time; and at each place without it."""
     answers = {name: byte_by_byte(answer) for name, answer in WELL_BEHAVED.items() if isinstance(answer, bytes)}
     async with hostile_imap(dict(answers)) as server:
         await use(server, ImapLimits(answer=20.0))
-    stream = WELL_BEHAVED["HEADER"]
-    assert isinstance(stream, bytes)
-    stream += b"* LIST () NIL {0}\r\n\r\n* 2 FETCH (X {2}\r\n\r\n Y {3}\r\n)\r\n)\r\n"
-    whole = list(Framing().feed(stream, MOST, MOST))
-    assert len(whole) == 4
-    for at in range(len(stream)):
-        framing = Framing()
-        assert [*framing.feed(stream[:at], MOST, MOST), *framing.feed(stream[at:], MOST, MOST)] == whole
-
-
-@pytest.mark.parametrize("text", [b")", b"(", b'"', b"[", b"]", b"a]", b'"a\\', b"(" * 60 + b")" * 60])
-async def test_what_does_not_fit_together_is_malformed(text: bytes) -> None:
-    with pytest.raises(Malformed):
-        values_of([text], 0)
-
-
-async def test_nothing_is_read_in_more_than_linear_time() -> None:
-    for text in (b"(" * 10**6, b'"' + b"\\" * 10**6, b"[" * 10**6, b"a[" * 10**6, b"a" * 10**6 + b"[", b" " * 10**6):
-        started = time.monotonic()
-        try:
-            values_of([text], 0)
-        except Malformed:
-            pass
-        assert time.monotonic() - started < 1.0
 
 
 async def test_news_that_came_before_are_not_waited_for() -> None:
@@ -408,6 +381,27 @@ async def test_a_command_that_is_cancelled_ends_the_connection() -> None:
                     await connection.new_uids(0)
             with failing(Failure.LOST, within=0.2):
                 await connection.select("INBOX")
+
+
+async def test_what_a_server_can_do_is_asked_again_once_we_are_logged_in() -> None:
+    async def capabilities(peer: Peer) -> None:
+        is_in = any(b" LOGIN " in line for line in server.lines)
+        await peer.say(b"* CAPABILITY IMAP4rev1%s\r\nTAG OK done\r\n" % (b" IDLE" if is_in else b""))
+
+    async with hostile_imap({"CAPABILITY": capabilities}) as server:
+        await use(server)
+        assert any(line.endswith(b" IDLE") for line in server.lines)
+
+
+@pytest.mark.parametrize("answer", [b"TAG BAD what?\r\n", b"TAG NO\r\n", b"TAG OK go on\r\n* OK", b"TAG OK go on\r\n"])
+async def test_nothing_is_said_where_encryption_does_not_begin(answer: bytes) -> None:
+    """Nor is anything that came with the answer taken for what follows it."""
+    async with hostile_imap({"STARTTLS": answer}) as server:
+        with failing(Failure.TLS):
+            account = replace(server.account(), encryption="starttls")
+            async with imap_connection(account, ImapLimits(connect=0.5)):
+                pass
+        assert not any(b"LOGIN" in line for line in server.lines)
 
 
 FLOODS = [
