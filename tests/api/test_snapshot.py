@@ -239,7 +239,7 @@ async def test_mail_that_is_sent_and_comes_in(brand: Brand) -> None:
 
     async def settle(name: str, state: DeliveryState) -> None:
         states: States = {"ada@x.example": (state, "said so"), "eve@x.example": (DeliveryState.SENT, None)}
-        await outbox.settle(store, operator, sent[name], states, outbox.DONE, due=0, attempts=1)
+        await outbox.settle(store, operator, sent[name], states, outbox.DONE, due=0, attempts=1, owner="us")
 
     async def receive(text: str, **more: Any) -> None:
         mail = found_mail(mailbox, "ada@x.example", ["team@brand.example"], text, **more)

@@ -10,13 +10,14 @@ from random import Random
 from schema.types.campaign import CampaignState
 from storage.campaigns import create_campaign
 from storage.store import Store
+from tests.mailboxes import connected
 from tests.storage import killed
 from tests.storage.deeds import influencer, receive
 from tests.storage.killed import ACTS, Order
 from tests.storage.test_kill import assert_done_once, assert_whole, write
 from tests.team import create_team
 
-CHOICE = ["receive", "receive", "send", "several", "several", "read", "unread", "archive"]
+CHOICE = ["receive", "receive", "send", "several", "several", "read", "unread", "archive", "mail", "take"]
 LATEST = 12  # calls that a change makes at most, about
 ROUND = 20  # kills, beside which another process has twenty writers of its own
 
@@ -26,16 +27,20 @@ async def run(store: Store, uri: str, database: str, kills: int, seed: int) -> s
     random = Random(seed)
     team = await create_team(store, "Kills")
     campaign = (await create_campaign(store, team.operator, "Summer", CampaignState.LIVE, [], None)).result.id
+    mailbox = await connected(store, team.id, team.member.id)
     steps: Counter[str] = Counter()
     for first in range(0, kills, ROUND):
         busy = await influencer(store, team, f"Busy {first}")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(killed.run(Order(uri, database, team, "many", busy, key=f"many {first}")))
             for number in range(first, min(first + ROUND, kills)):
-                thread = await influencer(store, team, f"Person {number}")
+                address = f"person.{number}@x.example"
+                thread = await influencer(store, team, f"Person {number}", emails=[address])
                 message = (await receive(store, team, thread)).result.id
                 act, dies_at = random.choice(CHOICE), random.randint(1, LATEST)
-                order = Order(uri, database, team, act, thread, message, campaign, f"{act} {number}", dies_at)
+                order = Order(
+                    uri, database, team, act, thread, message, campaign, mailbox, address, f"{act} {number}", dies_at
+                )
                 steps[await kill(store, order, random)] += 1
     await assert_whole(store, team)
     survived = steps.pop("", 0)

@@ -65,9 +65,7 @@ async def write(store: Store, order: Order) -> None:
     await receive(store, order.team, order.thread, "Hello?", automatic=True)
 
 
-@pytest.mark.parametrize(
-    "act", ["receive", "several", "unread", "mail", "take"]
-)  # all of them, by chance, in tests/soak
+@pytest.mark.parametrize("act", ["receive", "several", "unread", "mail", "take"])  # all, by chance, in tests/soak
 async def test_killed_at_every_step(
     store: Store, database_uri: str, database_name: str, workspace: Team, act: str
 ) -> None:

@@ -69,8 +69,10 @@ async def begin(store: Store, team: Team, id: str, owner: str) -> bool:
 async def settle(
     store: Store, team: Team, id: str, state: DeliveryState, words: str | None = None, stage: int = DONE, **more: Any
 ) -> None:
+    """By whoever has the item, unless another one is named."""
     found: States = {each.lower(): (state, words) for each in await addresses(store, id)}
-    await outbox.settle(store, team.operator, id, found, stage, **{"due": 0, "attempts": 1, **more})
+    given = {"due": 0, "attempts": 1, "owner": (await get(store, "outbox", id))["lease"], **more}
+    await outbox.settle(store, team.operator, id, found, stage, **given)
 
 
 async def head(store: Store, team: Team) -> int:
@@ -150,12 +152,22 @@ async def test_what_became_of_a_try_is_noted_once(store: Store, workspace: Team)
     assert (item["stage"], item["sending"], item["due"], item["lease"], item["attempts"]) == (TO_FILE, 0, 9, "", 1)
     assert await states(store, id) == [("SENT", "250 ok")] * 2
     before = await head(store, workspace)
-    await settle(store, workspace, id, DeliveryState.FAILED, "late", DONE)
+    await settle(store, workspace, id, DeliveryState.FAILED, "late", DONE, owner="us")
     await settle(second_store(store), workspace, id, DeliveryState.SENT, "250 ok", TO_FILE, due=9)
     assert await head(store, workspace) == before and await get(store, "outbox", id) == item
     await outbox.finish_filing(store, id)
     await outbox.finish_filing(store, id)
     assert (await get(store, "outbox", id))["stage"] == DONE and not await claim(store, id, "us", now=LATER)
+
+
+async def test_who_has_no_lease_any_more_has_nothing_to_say(store: Store, workspace: Team) -> None:
+    id = await queued(store, workspace)
+    assert await claim(store, id, "first") and await claim(store, id, "second", now=SOON + 1, until=LATER)
+    before = await head(store, workspace)
+    await settle(store, workspace, id, DeliveryState.FAILED, "no such host", DONE, owner="first")
+    assert await head(store, workspace) == before
+    await settle(store, workspace, id, DeliveryState.QUEUED, "busy", WAITING, owner="second")
+    assert await states(store, id) == [("QUEUED", "busy")] * 2
 
 
 async def test_each_recipient_has_a_state_of_their_own(store: Store, workspace: Team) -> None:
@@ -164,12 +176,12 @@ async def test_each_recipient_has_a_state_of_their_own(store: Store, workspace: 
     await claim(store, id, "us")
     await begin(store, workspace, id, "us")
     found: States = {to: (DeliveryState.QUEUED, "450 later"), cc: (DeliveryState.SENT, "250 ok")}
-    await outbox.settle(store, workspace.operator, id, found, WAITING, due=0, attempts=1)
+    await outbox.settle(store, workspace.operator, id, found, WAITING, due=0, attempts=1, owner="us")
     assert await states(store, id) == [("QUEUED", "450 later"), ("SENT", "250 ok")]
     assert (await get(store, "messages", id))["delivery"]["state"] == "QUEUED"
     await claim(store, id, "us", now=LATER)
     assert await outbox.begin_sending(store, workspace.operator, id, "us", [to])
-    await outbox.settle(store, workspace.operator, id, {to: (DeliveryState.FAILED, "x" * 999)}, DONE, 0, 2)
+    await outbox.settle(store, workspace.operator, id, {to: (DeliveryState.FAILED, "x" * 999)}, DONE, 0, 2, "us")
     assert await states(store, id) == [("FAILED", "x" * WORDS), ("SENT", "250 ok")]
 
 
@@ -206,7 +218,7 @@ async def unknown(store: Store, team: Team, state: DeliveryState = DeliveryState
     await begin(store, team, id, "us")
     to, cc = await addresses(store, id)
     found: States = {to: (state, "lost"), cc: (DeliveryState.SENT, "250 ok")}
-    await outbox.settle(store, team.operator, id, found, DONE, due=0, attempts=7)
+    await outbox.settle(store, team.operator, id, found, DONE, due=0, attempts=7, owner="us")
     return id
 
 
