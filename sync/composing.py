@@ -29,7 +29,6 @@ from sync.mail import Address
 
 BASE64_LINE = 57  # bytes in one line, which then has 76 characters
 ANY_TYPE = "application/octet-stream"
-NO_DOMAIN = "mail.invalid"  # where the sender's cannot stand in a Message-ID
 
 Fields = list[tuple[str, list[str]]]
 
@@ -73,18 +72,6 @@ class Part(NamedTuple):
 
     def written(self) -> bytes:
         return header_block(self.fields) + b"\r\n" + self.body
-
-
-def message_id_for(id: str, domain: str) -> str:
-    """The Message-ID of one of our messages, the same whenever it is asked for. The domain is the sender's."""
-    try:
-        host = domain.encode("idna").decode()
-    except UnicodeError:
-        host = NO_DOMAIN
-    message_id = f"<{id}@{host}>"
-    if not is_message_id(message_id):
-        raise Uncomposable("no Message-ID can be made for it")
-    return message_id
 
 
 def compose(mail: OutgoingMail) -> bytes:

@@ -17,7 +17,7 @@ from aiosmtplib.email import parse_address
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.composing import OutgoingFile, OutgoingMail, compose, message_id_for
+from sync.composing import OutgoingFile, OutgoingMail, compose
 from sync.composing_headers import (
     REFERENCES,
     Uncomposable,
@@ -248,15 +248,6 @@ def test_a_date_is_one_moment_wherever_it_is_told() -> None:
     assert compose(replace(MAIL, date=there)) == compose(MAIL)
     with pytest.raises(Uncomposable):
         compose(replace(MAIL, date=MAIL.date.replace(tzinfo=None)))
-
-
-def test_a_message_has_one_message_id() -> None:
-    assert message_id_for("message_01", "brand.test") == "<message_01@brand.test>"
-    assert message_id_for("message_01", "münchen.test") == "<message_01@xn--mnchen-3ya.test>"
-    assert message_id_for("message_01", "a..b") == "<message_01@mail.invalid>"
-    for id, domain in (("a b", "brand.test"), ("a", "b>\r\nBcc: x"), ("<", "b")):
-        with pytest.raises(Uncomposable):
-            message_id_for(id, domain)
 
 
 @pytest.mark.parametrize("field", ["message_id", "sender", "to", "cc"])
