@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import ssl
 from base64 import b64encode
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from aioimaplib.aioimaplib import AUTH, quoted
 
-from sync.hosts import HostRefused, resolve_all
+from sync.calling import call, tls_context
 from sync.imap_protocol import Allowance, ImapProtocol
 from sync.mail_server import Failure, MailServer, MailServerFailed
 
@@ -59,39 +58,9 @@ def check_credentials(server: MailServer) -> None:
 
 async def connected(server: MailServer, limits: ImapLimits) -> ImapProtocol:
     """A connection whose server has not said anything yet, encrypted where that comes first."""
-    if server.encryption == "none" and server.host not in server.allowed_hosts:
-        raise MailServerFailed(Failure.TLS, "without encryption only hosts are called that are allowed by name")
     context = await tls_context(server) if server.encryption == "tls" else None
-    try:
-        addresses = await resolve_all(server.host, server.port, server.allowed_hosts)
-    except HostRefused as refused:
-        raise MailServerFailed(Failure.HOST, refused.reason) from None
-    connection = await called(addresses, server.port, limits.connect)
+    connection = await call(server, limits.connect)
     return await speaking(connection, server, context, limits.connect)
-
-
-async def called(addresses: list[str], port: int, seconds: float) -> socket.socket:
-    """A connection to the first address that answers."""
-    reason = "it does not answer"
-    for address in addresses:
-        try:
-            return await connection_to(address, port, seconds / len(addresses))
-        except OSError as error:  # which a timeout is, too
-            reason = error.strerror or reason
-    raise MailServerFailed(Failure.HOST, f"the host cannot be reached: {reason}")
-
-
-async def connection_to(address: str, port: int, seconds: float) -> socket.socket:
-    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        connection.setblocking(False)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().sock_connect(connection, (address, port))
-        return connection
-    except BaseException:
-        connection.close()
-        raise
 
 
 async def speaking(
@@ -128,21 +97,6 @@ async def start_tls(protocol: ImapProtocol, server: MailServer, limits: ImapLimi
         failed = tls_failure(error)
         raise protocol.fail(failed.failure, failed.reason) from None
     await read_capabilities(protocol, limits)
-
-
-async def tls_context(server: MailServer) -> ssl.SSLContext:
-    """Made once for each file: reading the system's authorities takes longer than others should wait."""
-    try:
-        return await asyncio.to_thread(context_of, server.ca_file)
-    except OSError:
-        raise MailServerFailed(
-            Failure.TLS, "the certificates of the authorities to be trusted cannot be read"
-        ) from None
-
-
-@functools.lru_cache(maxsize=16)
-def context_of(ca_file: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_file)
 
 
 async def read_capabilities(protocol: ImapProtocol, limits: ImapLimits) -> None:

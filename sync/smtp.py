@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 
+from sync.calling import call, tls_context
 from sync.composing_headers import is_address
-from sync.hosts import HostRefused, resolve
 from sync.mail_server import Failure, MailServer, MailServerFailed
 from sync.smtp_data import canonical, hand_over
 from sync.smtp_failures import lost, said, told_apart
@@ -183,11 +181,9 @@ async def quit(client: SMTP) -> None:
 
 
 async def connected(server: MailServer) -> SMTP:
-    if server.encryption == "none" and not is_allowed(server):
-        raise MailServerFailed(Failure.TLS, "a connection without encryption is for hosts only that a setting names")
-    context = await tls_context(server)
+    context, sock = await tls_context(server), await call(server, CONNECT_WAIT)
     client = SMTP(
-        hostname=server.host, sock=await socket_to(server), use_tls=server.encryption == "tls", start_tls=False,
+        hostname=server.host, sock=sock, use_tls=server.encryption == "tls", start_tls=False,
         tls_context=context, local_hostname=OUR_NAME, timeout=ANSWER_WAIT,
     )  # fmt: skip
     try:
@@ -204,39 +200,6 @@ async def connected(server: MailServer) -> SMTP:
             transport.abort()
         raise
     return client
-
-
-async def tls_context(server: MailServer) -> ssl.SSLContext:
-    """Reads the authorities' certificates, from files that may be large."""
-    try:
-        return await asyncio.to_thread(ssl.create_default_context, cafile=server.ca_file)
-    except OSError:
-        raise MailServerFailed(Failure.TLS, "the authorities' certificates cannot be read") from None
-
-
-def is_allowed(server: MailServer) -> bool:
-    return server.host.casefold() in {each.casefold() for each in server.allowed_hosts}
-
-
-async def socket_to(server: MailServer) -> socket.socket:
-    """Connects to the address that was looked at, whatever its name says by then."""
-    try:
-        address = await resolve(server.host, server.port, server.allowed_hosts)
-    except HostRefused as refused:
-        raise MailServerFailed(Failure.HOST, refused.reason) from None
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    connection = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # said, or asyncio leaves Nagle's delays
-    try:
-        connection.setblocking(False)
-        async with asyncio.timeout(CONNECT_WAIT):
-            await asyncio.get_running_loop().sock_connect(connection, (address, server.port))
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, OSError):
-            reason = "in time" if isinstance(error, TimeoutError) else f"at port {server.port} ({error.strerror})"
-            raise MailServerFailed(Failure.HOST, f"the host does not answer {reason}") from None
-        raise
-    return connection
 
 
 async def encrypt(client: SMTP, server: MailServer) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sync.calling import called
 from sync.hosts import HostRefused, is_public, resolve
-from sync.imap_login import called
 from tests.mail.hostile_imap import hostile_imap
 
 NOBODY: frozenset[str] = frozenset()
