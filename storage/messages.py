@@ -78,10 +78,9 @@ async def add_message(
     """
 
     async def make(turn: Turn) -> tuple[Change, str]:
-        added = await put_message(turn, new, key)
         if draft is not None:
             await put_draft_deleted(turn, draft, new.thread_id)
-        return added
+        return await put_message(turn, new, key)
 
     async def plan(turn: Turn) -> Made:
         return await claims.once(turn, key, lambda: make(turn))
