@@ -86,6 +86,9 @@ def add_server_commands(groups: _SubParsersAction[Parser]) -> None:
         "--influencers", type=whole("number", 1, MOST_INFLUENCERS), default=40, metavar="N", help="how many (40)"
     )
     showing.add_argument("--no-traffic", action="store_true", help="no influencer writes anything after the start")
+    showing.add_argument(
+        "--mail", action="store_true", help="with real mail servers, and influencers who answer e-mail"
+    )
     showing.add_argument("--json", action="store_true", help="print one line of JSON when ready")
     showing.set_defaults(run=demo, stopped=0)
 
@@ -190,7 +193,7 @@ async def sync(arguments: Namespace, settings: Settings) -> None:
 async def demo(arguments: Namespace, settings: Settings) -> None:
     logs.set_up(settings.log_format, settings.log_level)
     given = arguments
-    options = Options(given.port, given.data, given.influencers, not given.no_traffic, given.json)
+    options = Options(given.port, given.data, given.influencers, not given.no_traffic, given.mail, given.json)
     await run_demo(settings, options)
 
 

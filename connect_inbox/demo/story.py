@@ -9,9 +9,19 @@ from random import Random
 
 from connect_inbox.demo import texts
 from schema.types.campaign import AssetKind, CampaignState, ParticipationStatus
-from schema.types.message import MessageChannel, MessageDirection, MessageKind
+from schema.types.message import (
+    Delivery,
+    DeliveryState,
+    MessageChannel,
+    MessageDirection,
+    MessageKind,
+    Recipient,
+    RecipientKind,
+)
 from schema.types.node import thread_id_of
-from storage.messages import NewMessage
+from storage.messages import Mail, NewMessage
+
+MAILBOX = "hello@alderandwren.example.com"  # the brand's
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 IN, OUT = MessageDirection.INBOUND, MessageDirection.OUTBOUND
@@ -32,6 +42,7 @@ class Person:
     index: int
     id: str
     first: str
+    email: str | None
     channels: list[MessageChannel]  # none for somebody who cannot be written to
 
 
@@ -83,11 +94,11 @@ def writes_lately(person: Person) -> bool:
     return person.index % 4 == 0
 
 
-def plan_year(people: list[Person], stages: list[Stage], now: datetime, random: Random) -> list[Step]:
-    """Everything that happened up to now, in order."""
+def plan_year(people: list[Person], stages: list[Stage], mailbox: str, now: datetime, random: Random) -> list[Step]:
+    """Everything that happened up to now, in order; e-mail went by the mailbox with this id."""
     steps: list[Step] = []
     for person in people:
-        writer = Writer(person, now, random)
+        writer = Writer(person, mailbox, now, random)
         if is_silent(person):
             continue
         steps += writer.conversations()
@@ -98,7 +109,7 @@ def plan_year(people: list[Person], stages: list[Stage], now: datetime, random: 
     past = [step for step in steps if step.at < now - 3 * DAY]
     for person in people:
         if writes_lately(person) and not is_silent(person):
-            past += Writer(person, now, random).lately()
+            past += Writer(person, mailbox, now, random).lately()
     return sorted(past, key=lambda step: step.at)
 
 
@@ -114,8 +125,9 @@ def is_lead(person: Person, stage: Stage) -> bool:
 class Writer:
     """Writes what one influencer and the team say to each other; the clock only goes forward."""
 
-    def __init__(self, person: Person, now: datetime, random: Random) -> None:
+    def __init__(self, person: Person, mailbox: str, now: datetime, random: Random) -> None:
         self.person = person
+        self.mailbox = mailbox
         self.now = now
         self.random = random
         self.clock = now
@@ -149,8 +161,18 @@ class Writer:
             automatic=automatic,
             campaign_id=stage.id if stage else None,
             sent_at=self.clock.replace(microsecond=0),
+            mail=self.mail(direction) if is_email else None,
         )
         return Say(self.clock, new, lately)
+
+    def mail(self, direction: MessageDirection) -> Mail:
+        """Who wrote an e-mail to whom. What the team wrote has arrived."""
+        assert self.person.email is not None, "or it is not written by e-mail"
+        sender, to = (self.person.email, MAILBOX) if direction is IN else (MAILBOX, self.person.email)
+        arrived = (
+            None if direction is IN else Delivery(state=DeliveryState.DELIVERED, at=self.clock.replace(microsecond=0))
+        )
+        return Mail(self.mailbox, sender, [Recipient(address=to, kind=RecipientKind.TO, delivery=arrived)])
 
     def conversations(self) -> Iterator[Step]:
         for subject, lines in self.random.sample(texts.CONVERSATIONS, self.random.randint(3, 6)):

@@ -198,3 +198,10 @@ LIVE = [
     "Signed and sent back.",
     "The zipper is a dream. That's the review.",
 ]
+MAIL_ANSWERS = [
+    "Thanks for writing! That works for me, I'll send you the draft on Monday.",
+    "Sounds great. Could you put the dates into the briefing, please?",
+    "Good question. I asked my followers, and most of them want the green one.",
+    "Happy to. My new address is in the signature of my last mail.",
+    "Yes! One more thing: who should I tag?",
+]

@@ -11,17 +11,19 @@ from typing import TypeVar
 
 from connect_inbox.demo import texts
 from connect_inbox.demo.people import make_people
-from connect_inbox.demo.story import Decide, Give, Person, Say, Stage, Step, plan_year, writes_lately
+from connect_inbox.demo.story import MAILBOX, Decide, Give, Person, Say, Stage, Step, plan_year, writes_lately
 from schema.types.asset import AssetDeliveryState
 from schema.types.campaign import AssetKind, CampaignState
 from schema.types.context import Caller, Role
+from schema.types.mailbox import MailboxAccess, _Server
 from schema.types.message import MessageChannel, MessageDirection, MessageKind
 from schema.types.node import thread_id_of
 from schema.types.scalars import now
 from schema.types.tag import VariableType
-from storage import assets, campaigns, influencers, marks, messages, tags, workspaces
+from storage import assets, campaigns, influencers, mailboxes, marks, messages, tags, workspaces
 from storage.assets import NewAsset
 from storage.influencers import NewInfluencer
+from storage.mailboxes import NewMailbox
 from storage.messages import NewMessage
 from storage.store import Store
 
@@ -95,10 +97,19 @@ async def fill_workspace(store: Store, count: int, progress: Progress) -> Team:
                              ("Tomasz Nowak", "tomasz@alderandwren.example.com"))  # fmt: skip
     people = await add_people(store, team, count, random)
     stages = await add_campaigns(store, team)
-    steps = plan_year(people, stages, now(), random)
+    mailbox = await add_mailbox(store, team)
+    steps = plan_year(people, stages, mailbox, now(), random)
     told = await tell(store, team, steps, random, progress)
     await settle(store, team, people, told, random)
+    await mailboxes.disconnect_mailbox(store, team.admin, mailbox)
     return team
+
+
+async def add_mailbox(store: Store, team: Team) -> str:
+    """What the year's e-mail went by. It has no servers that there are, so it is disconnected once all is told."""
+    server = _Server(host="mail.alderandwren.example.com", port=465, user=MAILBOX)
+    new = NewMailbox(MAILBOX, "Alder & Wren", MailboxAccess.SEND_ONLY, smtp=server, imap=None)
+    return (await mailboxes.connect_mailbox(store, team.admin, team.admin.id, new)).result
 
 
 async def create_team(store: Store, name: str, admin: tuple[str, str], member: tuple[str, str]) -> Team:
@@ -133,7 +144,7 @@ async def add_people(store: Store, team: Team, count: int, random: Random) -> li
 
 def person_of(index: int, id: str, new: NewInfluencer) -> Person:
     channels = [MessageChannel.PLATFORM] * new.has_account + [MessageChannel.EMAIL] * bool(new.emails)
-    return Person(index, id, new.name.split()[0], channels)
+    return Person(index, id, new.name.split()[0], new.emails[0] if new.emails else None, channels)
 
 
 async def add_campaigns(store: Store, team: Team) -> list[Stage]:
