@@ -10,6 +10,8 @@ import re
 import time
 from urllib.parse import quote
 
+import strawberry
+
 from schema.types.errors import not_found
 from schema.types.message import Attachment
 from schema.types.node import kind_of, new_id
@@ -33,11 +35,15 @@ async def add(
     first_bytes: bytes,
     content_id: str | None = None,
     is_inline: bool = False,
+    id: strawberry.ID | None = None,
 ) -> Attachment:
-    """A new attachment, of a name as somebody gave it and a type as found in its first bytes."""
+    """An attachment, of a name as somebody gave it and a type as found in its first bytes.
+
+    It is a new one, unless it has an `id` that was used before: then it is the same one.
+    """
     name = safe_name(name)
     attachment = Attachment(
-        id=new_id("attachment"), name=name, content_type=type_of(first_bytes, name), size=blob.size,
+        id=id or new_id("attachment"), name=name, content_type=type_of(first_bytes, name), size=blob.size,
         content_id=content_id, is_inline=is_inline, blob_id=blob.id,
     )  # fmt: skip
     made = {"workspace": workspace, "owner_id": owner_id, "added_at": to_milliseconds(now())}

@@ -195,6 +195,13 @@ class Database:
         await self._collection(collection).create_indexes(indexes)
 
 
+def is_of_database(error: BaseException) -> bool:
+    """Whether it says of the database that it failed. Writes that are done together fail as a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_of_database, error.exceptions))
+    return isinstance(error, DatabaseError)
+
+
 async def repeated(run: Callable[[], Awaitable[T]]) -> T:
     """Runs what the engine may refuse because of a deadlock, again where it did."""
     for attempt in range(ATTEMPTS):

@@ -37,6 +37,7 @@ from storage.store import Store
 COPY = "mail copy"  # the kind of claim that says which message a mail is in a thread
 MOST_COPIES = 40  # in a turn; each can make somebody a participant, which is a change too
 MOST_REPORTS = 50  # that one mail can hold
+UNSURE = {DeliveryState.SENDING, DeliveryState.UNKNOWN}
 THERE = {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.SENT}
 
 
@@ -98,10 +99,18 @@ async def known_people(store: Store, workspace: str, addresses: set[str]) -> dic
     return {by_claim[id]: claim["owner"] for id, claim in found.items() if claim["owner"]}
 
 
-async def is_ours(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
-    """Which of these Message-IDs are of messages that are here."""
+async def settled(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
+    """Which of these Message-IDs are of messages that are here, and that were sent or came in for certain."""
     by_claim = {mail_id_claim(workspace, each): each for each in mail_ids}
-    return {by_claim[id] for id in await store.database.get_many("claims", by_claim)}
+    owners = {by_claim[id]: claim["owner"] for id, claim in (await store.database.get_many("claims", by_claim)).items()}
+    messages = await store.database.get_many("messages", owners.values())
+    return {mail_id for mail_id, id in owners.items() if id in messages and not unsure(messages[id])}
+
+
+def unsure(message: Document) -> list[str]:
+    """The recipients of whom nobody can say whether a server was given the mail for them, in lower case."""
+    deliveries = {each["address"].lower(): each["delivery"] for each in message["recipients"]}
+    return [address for address, each in deliveries.items() if each and DeliveryState(each["state"]) in UNSURE]
 
 
 async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
@@ -148,8 +157,7 @@ async def put_found_sent(turn: Turn, message_id: str) -> bool:
     message, item = await turn.get("messages", message_id), await turn.get("outbox", message_id)
     if message is None or item is None:
         return False
-    unsure = [each for each in message["recipients"] if each["delivery"]["state"] == DeliveryState.UNKNOWN.value]
-    states: States = {each["address"].lower(): (DeliveryState.SENT, "found in the mailbox") for each in unsure}
+    states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in unsure(message)}
     await put_states(turn, message, states)
     return True
 

@@ -31,16 +31,18 @@ class FolderState:
 async def begin(store: Store, workspace: str, mailbox: str, is_read: bool, folders: dict[str, FolderState]) -> None:
     """Has a mailbox be read from where its folders stand, and forgets how far it was read before."""
     fields: Document = {
-        "workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "turns": [], "check_due": 0,
+        "workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "turns": {}, "check_due": 0,
         "folders": {role: vars(each) for role, each in folders.items()},
     }  # fmt: skip
     if not await store.database.insert("mail_states", {"_id": mailbox, **fields}):
         await store.database.set("mail_states", mailbox, fields)
 
 
-async def go_on(store: Store, mailbox: str) -> None:
-    """Has a mailbox be read again from where it was left."""
-    await store.database.set("mail_states", mailbox, {"active": 1, "turns": []})
+async def go_on(store: Store, mailbox: str) -> bool:
+    """Has a mailbox be read again from where it was left, at once; False for one that was never read."""
+    is_there = await store.database.set("mail_states", mailbox, {"active": 1, "turns": {}})
+    await store.database.set("mail_states", mailbox, {"lease_until": 0}, where={"lease": ""})
+    return is_there
 
 
 async def stop(store: Store, mailbox: str) -> None:
@@ -80,13 +82,13 @@ async def save_folders(store: Store, mailbox: str, owner: str, folders: dict[str
     return await store.database.set("mail_states", mailbox, fields, where={"lease": owner})
 
 
-async def turns(store: Store, mailbox: str) -> list[int]:
-    """When the server last began to number a folder anew."""
+async def turns(store: Store, mailbox: str) -> dict[str, list[int]]:
+    """By role: when the server last began to number a folder anew, in milliseconds since 1970."""
     state = await store.database.get("mail_states", mailbox)
-    return list(state["turns"]) if state else []
+    return dict(state["turns"]) if state else {}
 
 
-async def save_turns(store: Store, mailbox: str, turns: list[int]) -> None:
+async def save_turns(store: Store, mailbox: str, turns: dict[str, list[int]]) -> None:
     await store.database.set("mail_states", mailbox, {"turns": turns})
 
 

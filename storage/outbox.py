@@ -66,10 +66,10 @@ async def put_mail(turn: Turn, new: NewMail, key: Key | None) -> tuple[Change, s
     )  # fmt: skip
     subject = subject_of(new.message, answered)
     message = NewMessage(**{**vars(new.message), "channel": MessageChannel.EMAIL, "subject": subject, "mail": mail})
-    change, id = await put_message(turn, message, key)
-    turn.put(change, "outbox", id, {"mailbox": mailbox["_id"], **waiting_from(turn)})
     if new.draft_id is not None:
         await put_draft_deleted(turn, new.draft_id, new.message.thread_id)
+    change, id = await put_message(turn, message, key)
+    turn.put(change, "outbox", id, {"mailbox": mailbox["_id"], **waiting_from(turn)})
     return change, id
 
 
@@ -127,9 +127,17 @@ async def keep(store: Store, id: str, owner: str, until: int) -> bool:
     return await store.database.set("outbox", id, {"lease_until": until, "due": until}, where={"lease": owner})
 
 
-async def put_off(store: Store, id: str, owner: str, due: int) -> None:
+async def put_off(store: Store, id: str, owner: str, due: int, attempts: int) -> None:
     """Lets go of an item until it is due."""
-    await store.database.set("outbox", id, {"lease": "", "lease_until": 0, "due": due}, where={"lease": owner})
+    fields = {"lease": "", "lease_until": 0, "due": due, "attempts": attempts}
+    await store.database.set("outbox", id, fields, where={"lease": owner})
+
+
+async def hurry(store: Store, mailbox: str, now: int) -> None:
+    """Has what waits for a mailbox be looked at now, by whoever sends."""
+    filter = {"stage": {"$in": [WAITING, TO_FILE]}, "due": {"$gt": now}, "mailbox": mailbox}
+    for item in await store.database.find("outbox", filter, hint=OUTBOX, only=["lease"]):
+        await store.database.set("outbox", item["_id"], {"due": now}, where={"lease": ""})
 
 
 # What becomes of an item, in the log
@@ -150,14 +158,14 @@ async def begin_sending(store: Store, caller: Caller, id: str, owner: str, addre
 
 
 async def settle(
-    store: Store, caller: Caller, id: str, states: States, stage: int, due: int, attempts: int
+    store: Store, caller: Caller, id: str, states: States, stage: int, due: int, attempts: int, owner: str = ""
 ) -> Outcome[None]:
-    """Notes what became of a try."""
+    """Notes what became of a try, unless somebody else has the item by now, and says what became of it."""
 
     async def plan(turn: Turn) -> None:
         item, message = await access_item(turn, id)
         changed = {"stage": stage, "sending": 0, "attempts": attempts, "due": due, "lease": "", "lease_until": 0}
-        if item["stage"] == WAITING:
+        if item["stage"] == WAITING and item["lease"] == owner:
             change = await put_states(turn, message, states)
             turn.put(change or quiet_change(turn, id), "outbox", id, changed)
 

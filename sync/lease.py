@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -37,19 +36,19 @@ async def kept(keep: Callable[[int], Awaitable[bool]], seconds: float) -> AsyncI
 
     async def keep_on() -> None:
         nonlocal lost
-        last = asyncio.get_running_loop().time()
-        while True:
+        loop = asyncio.get_running_loop()
+        kept_at = loop.time()
+        while not lost:
             await asyncio.sleep(seconds / 4)
+            asked = loop.time()
             try:
-                is_kept = await keep(after(seconds))
-                last = asyncio.get_running_loop().time() if is_kept else last
-            except DatabaseError as error:
+                async with asyncio.timeout_at(kept_at + seconds * 0.75):  # no answer is none in time
+                    lost = not await keep(after(seconds))
+                kept_at = asked
+            except (DatabaseError, TimeoutError) as error:
                 logger.warning("a lease could not be kept yet: %s", type(error).__name__)
-                is_kept = asyncio.get_running_loop().time() - last < seconds * 0.75
-            if not is_kept:
-                lost = True
-                task.cancel()
-                return
+                lost = loop.time() >= kept_at + seconds * 0.75
+        task.cancel()
 
     keeping = asyncio.create_task(keep_on())
     try:
@@ -60,5 +59,4 @@ async def kept(keep: Callable[[int], Awaitable[bool]], seconds: float) -> AsyncI
         raise
     finally:
         keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+        await asyncio.wait([keeping])

@@ -80,8 +80,10 @@ async def folders_now(server: MailServer) -> dict[str, FolderState]:
 
 
 async def folder_now(connection: ImapConnection, name: str) -> FolderState:
+    """A server may open a folder before it looks for what has come to it by other ways than itself."""
     selected = await connection.select(name)
-    return FolderState(name, selected.uid_validity, selected.uid_next, selected.uid_next - 1, time_now())
+    last = max([selected.uid_next - 1, *await connection.new_uids(selected.uid_next - 1)])
+    return FolderState(name, selected.uid_validity, last + 1, last, time_now())
 
 
 async def try_smtp(server: MailServer) -> None:

@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from schema.types.mailbox import Mailbox, MailboxState, QuarantineState
 from storage import files, mail_in, mail_states, mailboxes, outbox
-from storage.database import DatabaseError
+from storage.database import DatabaseError, is_of_database
 from storage.documents import Document, from_document
 from storage.store import Store
 from storage.workspaces import operator_of
@@ -24,11 +24,12 @@ from sync.imap import imap_connection
 from sync.lease import LeaseLost, after, kept, time_now
 from sync.mail import Unparsable
 from sync.mail_access import MailAccess, secret_of
+from sync.mail_counters import MailCounters
 from sync.mail_server import Failure, MailServerFailed
-from sync.mail_taking import found_mail
+from sync.mail_taking import OUR_FAULT, found_mail
 from sync.mail_times import MailTimes, pause_after
 from sync.mail_workers import MailParsers
-from sync.mailbox_reading import Flapping, Work, read
+from sync.mailbox_reading import MOST_BYTES, Flapping, Work, read
 from sync.oauth import ReconnectNeeded
 from sync.outbox_sending import work_on
 
@@ -36,45 +37,45 @@ logger = logging.getLogger("connect_inbox.sync")
 
 MOST_MAILBOXES = 500  # that one process reads at a time
 MOST_SENDING = 20  # mails that one process sends at a time
+MOST_RETRYING = 4  # mails that one process takes apart once more at a time
 FLAPPING = "its server numbers its mail anew again and again, so that what is new cannot be told"
 
 
 class MailService:
     """What one process does about mail."""
 
-    def __init__(self, store: Store, access: MailAccess, parsers: MailParsers, times: MailTimes) -> None:
+    def __init__(
+        self, store: Store, access: MailAccess, parsers: MailParsers, times: MailTimes, counters: MailCounters
+    ) -> None:
         self._store = store
         self._access = access
         self._parsers = parsers
         self._times = times
+        self._counters = counters
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._retrying: dict[str, asyncio.Task[None]] = {}
         self._failures: dict[str, int] = {}  # of each mailbox, in a row
 
-    @property
-    def reading(self) -> int:
-        """How many mailboxes this process reads."""
-        return len(self._reading)
-
-    @property
-    def sending(self) -> int:
-        return len(self._sending)
-
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. What is being sent has some seconds then: cut off, nobody knew what became of it."""
         try:
             while True:
-                for look in (self._look_for_mailboxes, self._look_into_outbox, self._retry):
+                for look in (self._look_for_mailboxes, self._look_into_outbox, self._look_for_retries):
                     try:
                         await look()
-                    except DatabaseError as error:
-                        logger.warning("the database failed: %s", type(error).__name__)
+                    except Exception as error:
+                        tell("looking for what is to be done", error)
                 await asyncio.sleep(self._times.look)
         finally:
-            tasks = [*self._reading.values(), *self._sending.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                end([*self._reading.values(), *self._retrying.values()])
+                if self._sending:
+                    await asyncio.wait(self._sending.values(), timeout=self._times.finish)
+            finally:
+                tasks = [*self._reading.values(), *self._retrying.values(), *self._sending.values()]
+                end(self._sending.values())
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look_for_mailboxes(self) -> None:
         room = MOST_MAILBOXES - len(self._reading)
@@ -84,7 +85,14 @@ class MailService:
     async def _look_into_outbox(self) -> None:
         room = MOST_SENDING - len(self._sending)
         for item in await outbox.due_items(self._store, time_now(), room) if room > 0 else []:
-            self._start(self._sending, item["_id"], work_on(self._store, self._access, self._times, item))
+            work = work_on(self._store, self._access, self._times, self._counters, item)
+            self._start(self._sending, item["_id"], work)
+
+    async def _look_for_retries(self) -> None:
+        """For mails that could not be taken apart, and that somebody has asked to be tried again."""
+        room = MOST_RETRYING - len(self._retrying)
+        for document in await mail_in.to_retry(self._store, room) if room > 0 else []:
+            self._start(self._retrying, document["_id"], self._retry(document))
 
     def _start(self, tasks: dict[str, asyncio.Task[None]], id: str, work: Coroutine[Any, Any, None]) -> None:
         if id in tasks:
@@ -93,8 +101,9 @@ class MailService:
 
         def ended(task: asyncio.Task[None]) -> None:
             del tasks[id]
-            if not task.cancelled() and task.exception() is not None:
-                logger.error("work on %s failed", id, exc_info=task.exception())
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                tell(f"work on {id}", error)
 
         tasks[id] = asyncio.create_task(work)
         tasks[id].add_done_callback(ended)
@@ -105,63 +114,100 @@ class MailService:
         if not await mail_states.claim(self._store, id, owner, time_now(), after(self._times.lease)):
             return
         until = 0
+        self._counters.reading += 1
         try:
             async with kept(lambda until: mail_states.keep(self._store, id, owner, until), self._times.lease):
                 until = await self._read_once(state["workspace"], id, owner)
         except LeaseLost:
             return
+        except Exception as error:
+            until = self._pause(id)
+            tell(f"reading {id}", error)
         finally:
+            self._counters.reading -= 1
             with contextlib.suppress(DatabaseError):
                 await mail_states.let_go(self._store, id, owner, until)
+
+    def _pause(self, id: str) -> int:
+        """Until when to leave a mailbox alone that has failed once more."""
+        self._failures[id] = self._failures.get(id, 0) + 1
+        return after(pause_after(self._times, self._failures[id]))
 
     async def _read_once(self, workspace: str, id: str, owner: str) -> int:
         """Reads until something fails; when it may be tried again."""
         caller = operator_of(workspace)
         document = await self._store.database.get("mailboxes", id)
         assert document is not None, "what is read is never deleted"
-        mailbox = from_document(Mailbox, document)
+        work = Work(
+            self._store, self._parsers, caller, from_document(Mailbox, document), owner, self._times, self._counters,
+            lambda: self._failures.pop(id, None),
+        )  # fmt: skip
         try:
-            await self._connected(Work(self._store, self._parsers, caller, mailbox, owner, self._times))
-        except (ReconnectNeeded, Flapping) as error:
-            state = MailboxState.PAUSED if isinstance(error, Flapping) else MailboxState.NEEDS_RECONNECT
-            reason = FLAPPING if isinstance(error, Flapping) else error.reason
-            await mailboxes.set_state(self._store, caller, id, state, reason)
-            await mail_states.stop(self._store, id)
+            await self._connected(work)
+        except Flapping:
+            await self._stop(work, MailboxState.PAUSED, "FLAPPING", FLAPPING)
+        except ReconnectNeeded as error:
+            await self._stop(work, MailboxState.NEEDS_RECONNECT, "LOGIN", error.reason)
         except MailServerFailed as failed:
             if failed.failure in (Failure.LOGIN, Failure.PERMISSION):
-                await mailboxes.set_state(self._store, caller, id, MailboxState.NEEDS_RECONNECT, failed.reason)
-                await mail_states.stop(self._store, id)
+                await self._stop(work, MailboxState.NEEDS_RECONNECT, failed.failure.name, failed.reason)
                 return 0
+            self._counters.failures[failed.failure.name] += 1
             await mailboxes.set_state(self._store, caller, id, MailboxState.DEGRADED, failed.reason)
-            self._failures[id] = self._failures.get(id, 0) + 1
-            return after(pause_after(self._times, self._failures[id]))
+            return self._pause(id)
+        except (LeaseLost, DatabaseError):
+            raise
+        except Exception as error:
+            if not is_of_database(error):
+                await mailboxes.set_state(self._store, caller, id, MailboxState.DEGRADED, OUR_FAULT)
+            raise
         return 0
 
+    async def _stop(self, work: Work, state: MailboxState, kind: str, reason: str) -> None:
+        """Nothing is read any more until somebody connects the mailbox anew."""
+        self._counters.failures[kind] += 1
+        await mailboxes.set_state(self._store, work.caller, work.mailbox.id, state, reason)
+        await mail_states.stop(self._store, work.mailbox.id)
+
     async def _connected(self, work: Work) -> None:
-        """Reads over a connection. A token that is refused is renewed once."""
-        refused: str | None = None
-        while True:
-            secret = await secret_of(self._store, self._access, work.caller.workspace, work.mailbox, refused)
-            assert work.mailbox.imap is not None, "a mailbox that is read has a server"
-            server = self._access.server(work.mailbox.imap, secret, work.mailbox.provider is not None)
-            try:
-                async with imap_connection(server) as connection:
-                    self._failures.pop(work.mailbox.id, None)
-                    await read(work, connection)
-            except MailServerFailed as failed:
-                if failed.failure is not Failure.LOGIN or work.mailbox.provider is None or refused is not None:
-                    raise
-                refused = secret
+        """Reads over a connection; where we are not let in, once more with what lets us in by now, if it differs."""
+        secret = await self._secret(work)
+        try:
+            await self._read_with(work, secret)
+        except MailServerFailed as failed:
+            if failed.failure is not Failure.LOGIN:
+                raise
+            now = await self._secret(work, secret)
+            if now == secret:
+                raise
+            await self._read_with(work, now)
 
-    async def _retry(self) -> None:
-        """Mails that could not be taken apart, and that somebody has asked to be tried again."""
-        for document in await mail_in.to_retry(self._store, limit=10):
-            await self._retry_one(document)
-            await mail_in.note_retried(self._store, document["_id"])
+    async def _secret(self, work: Work, refused: str | None = None) -> str:
+        return await secret_of(self._store, self._access, work.caller.workspace, work.mailbox, refused)
 
-    async def _retry_one(self, document: Document) -> None:
-        store, caller, id = self._store, operator_of(document["workspace"]), document["_id"]
-        stored = files.read_bytes(store, caller.workspace, document["raw_id"])
+    async def _read_with(self, work: Work, secret: str) -> None:
+        assert work.mailbox.imap is not None, "a mailbox that is read has a server"
+        server = self._access.server(work.mailbox.imap, secret, work.mailbox.provider is not None)
+        async with imap_connection(server) as connection:
+            await read(work, connection)
+
+    async def _retry(self, quarantined: Document) -> None:
+        id = quarantined["_id"]
+        try:
+            await self._retry_once(quarantined)
+        except Exception as error:
+            if is_of_database(error):
+                raise
+            tell(f"retrying {id}", error)
+            caller = operator_of(quarantined["workspace"])
+            await mail_in.set_quarantine(self._store, caller, id, QuarantineState.HELD, reason=OUR_FAULT)
+        await mail_in.note_retried(self._store, id)
+
+    async def _retry_once(self, quarantined: Document) -> None:
+        if quarantined["size"] > MOST_BYTES:
+            return  # all that was fetched of it is its header
+        store, caller, id = self._store, operator_of(quarantined["workspace"]), quarantined["_id"]
+        stored = files.read_bytes(store, caller.workspace, quarantined["raw_id"])
         raw = b"".join([chunk async for chunk in stored])
         try:
             parsed = await self._parsers.parse(raw)
@@ -169,20 +215,35 @@ class MailService:
             await mail_in.set_quarantine(store, caller, id, QuarantineState.HELD, reason=str(error))
             return
         found = await found_mail(
-            store, caller, document["mailbox_id"], bool(document["is_sent"]), parsed, document["raw_id"]
+            store, caller, quarantined["mailbox_id"], bool(quarantined["is_sent"]), parsed, quarantined["raw_id"]
         )
         taken = (await mail_in.take_in(store, caller, found)).result
         await mail_in.set_quarantine(store, caller, id, QuarantineState.RECOVERED, message_ids=taken.message_ids)
 
 
+def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+def tell(what: str, error: BaseException) -> None:
+    """The operator, who can do nothing about each of the things that a database does not do while it is away."""
+    if is_of_database(error):
+        logger.warning("%s failed: %s", what, type(error).__name__)
+    else:
+        logger.error("%s failed", what, exc_info=error)
+
+
 @asynccontextmanager
-async def mail_service(store: Store, access: MailAccess, times: MailTimes | None = None) -> AsyncIterator[MailService]:
+async def mail_service(
+    store: Store, access: MailAccess, times: MailTimes | None = None, counters: MailCounters | None = None
+) -> AsyncIterator[None]:
     """Mail is read and sent while the context is open."""
     async with MailParsers() as parsers:
-        service = MailService(store, access, parsers, times or MailTimes())
+        service = MailService(store, access, parsers, times or MailTimes(), counters or MailCounters())
         running = asyncio.create_task(service.run())
         try:
-            yield service
+            yield
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from schema.types.context import Caller
 from schema.types.mailbox import Mailbox
 from schema.types.message import Attachment, DeliveryState
+from schema.types.node import derived_id
 from storage import attachments, files, mail_in
+from storage.database import is_of_database
+from storage.files import Blob
 from storage.mail_in import FoundMail, ReportedState
 from storage.mail_states import IGNORED, QUARANTINED, TAKEN_IN
 from storage.store import Store
 from sync.mail import Envelope, MailFile, ParsedMail, Report, ReportKind, Unparsable
 from sync.mail_workers import MailParsers
 
+logger = logging.getLogger("connect_inbox.sync")
+T = TypeVar("T")
+
 MOST_RAW = 64 * 1024 * 1024  # bytes of a raw mail that are kept
 MOST_TEXT = 200_000  # characters of a text; the raw mail has the rest
+OUR_FAULT = "an error on this side, which the operator's log tells of"
 
 STATES = {
     ReportKind.BOUNCE: DeliveryState.BOUNCED,
@@ -55,41 +64,80 @@ async def take_all(
     store: Store, parsers: MailParsers, caller: Caller, mailbox: Mailbox, is_sent: bool, found: list[Found]
 ) -> dict[int, str]:
     """Takes in mails in their order; what became of each, by UID."""
-    there = [each for each in found if each.raw is not None]
-    became = {each.uid: IGNORED for each in found if each.raw is None}
-    prepared = await asyncio.gather(*[prepare(store, parsers, caller, mailbox, is_sent, each) for each in there])
-    taken = await asyncio.gather(*[take(store, caller, each) for each in prepared])
-    return became | {each.uid: what for each, what in zip(there, taken, strict=True)}
+    taking = Taking(store, parsers, caller, mailbox, is_sent)
+    prepared = await together([taking.prepare(each) for each in found])
+    became = await together([taking.take(each, mail) for each, mail in zip(found, prepared, strict=True)])
+    return {each.uid: what for each, what in zip(found, became, strict=True)}
 
 
-async def take(store: Store, caller: Caller, prepared: FoundMail | None) -> str:
-    if prepared is None:
-        return QUARANTINED
-    taken = (await mail_in.take_in(store, caller, prepared)).result
-    return TAKEN_IN if taken.message_ids or taken.reported else IGNORED
-
-
-async def prepare(
-    store: Store, parsers: MailParsers, caller: Caller, mailbox: Mailbox, is_sent: bool, found: Found
-) -> FoundMail | None:
-    """A mail, taken apart, with its raw bytes and files stored; None for one that had to be quarantined."""
-    assert found.raw is not None, "it is there"
-    raw = await files.store_bytes(store, caller.workspace, files.whole(found.raw), MOST_RAW)
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each comes to. Where one fails the others are ended first."""
+    tasks = [asyncio.ensure_future(each) for each in works]
     try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Taking:
+    """Mails of one folder, which are taken in. One that fails, in whatever way, stops no other: it is quarantined."""
+
+    store: Store
+    parsers: MailParsers
+    caller: Caller
+    mailbox: Mailbox
+    is_sent: bool
+
+    async def prepare(self, found: Found) -> FoundMail | str:
+        """A mail, taken apart, with its raw bytes and files stored; or what became of one that cannot be."""
+        if found.raw is None:
+            return IGNORED
         if found.is_too_large:
-            raise Unparsable("it is too large to be fetched; its header is kept")
-        parsed = await parsers.parse(found.raw)
-    except Unparsable as error:
+            return await self.quarantine(found, "it is too large to be fetched; its header is kept")
+        try:
+            parsed = await self.parsers.parse(found.raw)
+            raw = await self.store_raw(found.raw)
+            return await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, raw.id)
+        except Unparsable as error:
+            return await self.quarantine(found, str(error))
+        except Exception as error:
+            return await self.quarantine_for_our_fault(found, error)
+
+    async def take(self, found: Found, mail: FoundMail | str) -> str:
+        if isinstance(mail, str):
+            return mail
+        try:
+            taken = (await mail_in.take_in(self.store, self.caller, mail)).result
+        except Exception as error:
+            return await self.quarantine_for_our_fault(found, error)
+        return TAKEN_IN if taken.message_ids or taken.reported else IGNORED
+
+    async def quarantine_for_our_fault(self, found: Found, error: Exception) -> str:
+        if is_of_database(error):
+            raise error
+        logger.error("a mail could not be taken in", exc_info=error)
+        return await self.quarantine(found, OUR_FAULT)
+
+    async def quarantine(self, found: Found, reason: str) -> str:
+        assert found.raw is not None, "it is there"
+        raw = await self.store_raw(found.raw)
         sender = found.envelope.sender.address if found.envelope.sender else None
-        await mail_in.quarantine(store, caller, mailbox.id, is_sent, sender, found.size, raw.id, str(error))
-        return None
-    return await found_mail(store, caller, mailbox.id, is_sent, parsed, raw.id)
+        await mail_in.quarantine(
+            self.store, self.caller, self.mailbox.id, self.is_sent, sender, found.size, raw.id, reason
+        )
+        return QUARANTINED
+
+    async def store_raw(self, raw: bytes) -> Blob:
+        return await files.store_bytes(self.store, self.caller.workspace, files.whole(raw), MOST_RAW)
 
 
 async def found_mail(
     store: Store, caller: Caller, mailbox_id: str, is_sent: bool, parsed: ParsedMail, raw_id: str
 ) -> FoundMail:
-    stored = [await store_file(store, caller, each) for each in parsed.files]
+    stored = [await store_file(store, caller, each, raw_id, place) for place, each in enumerate(parsed.files)]
     references = list(dict.fromkeys([*parsed.in_reply_to, *reversed(parsed.references)]))
     return FoundMail(
         mailbox_id=mailbox_id,
@@ -114,11 +162,12 @@ async def found_mail(
     )
 
 
-async def store_file(store: Store, caller: Caller, file: MailFile) -> Attachment:
+async def store_file(store: Store, caller: Caller, file: MailFile, raw_id: str, place: int) -> Attachment:
     blob = await files.store_bytes(store, caller.workspace, files.whole(file.content), MOST_RAW)
     return await attachments.add(
-        store, caller.workspace, caller.id, file.name, blob, file.content[:8192], file.content_id, file.is_inline
-    )
+        store, caller.workspace, caller.id, file.name, blob, file.content[:8192], file.content_id, file.is_inline,
+        derived_id("attachment", f"{raw_id}:{place}:{blob.sha256}:{file.name}"),
+    )  # fmt: skip
 
 
 def reported(report: Report) -> ReportedState | None:

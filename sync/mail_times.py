@@ -9,9 +9,7 @@ from dataclasses import dataclass
 class MailTimes:
     """In seconds."""
 
-    look: float = (
-        1.0  # between two looks for mailboxes that nobody reads, for what is to be sent, and to be tried again
-    )
+    look: float = 1.0  # between two looks for what is to be done and nobody does
     poll: float = 60.0  # for which news of a mailbox are waited for, before it is looked at without any
     lease: float = 20.0  # after which the work of a process that was killed is another's
     first_pause: float = 5.0  # after a failure; each further one doubles it
@@ -19,6 +17,7 @@ class MailTimes:
     check: float = 24 * 3600.0  # between two checks for completeness
     filing: float = 60.0  # after which a sent mail that its provider has not filed is filed by us
     give_up: float = 24 * 3600.0  # after which what could not be sent has failed
+    finish: float = 5.0  # for what is being sent, when the process is ended
 
 
 def pause_after(times: MailTimes, failures: int) -> float:

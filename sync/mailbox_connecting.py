@@ -5,13 +5,14 @@ from __future__ import annotations
 from schema.types.context import Caller, Role
 from schema.types.errors import Refused, UserErrorCode
 from schema.types.mailbox import MailboxAccess, MailboxState
-from storage import credentials, mail_states, mailboxes
+from storage import credentials, mail_states, mailboxes, outbox
 from storage.credentials import Credentials
 from storage.log import Outcome
 from storage.mail_states import FolderState
 from storage.mailboxes import NewMailbox
 from storage.oauth_flows import Flow
 from storage.store import Store
+from sync.lease import time_now
 from sync.mail_access import MailAccess, TryFailed, try_servers, where_of
 from sync.oauth import NoSuchProvider
 
@@ -33,10 +34,10 @@ async def connect(
     outcome = await mailboxes.connect_mailbox(store, caller, member, new)
     await credentials.save(store, caller.workspace, outcome.result, opened_with)
     is_read = new.access is MailboxAccess.FULL
-    if before is not None and before.state is not MailboxState.DISCONNECTED and before.access is new.access:
-        await mail_states.go_on(store, outcome.result)
-    else:
+    was_read = before is not None and before.state is not MailboxState.DISCONNECTED and before.access is new.access
+    if not (is_read and was_read and await mail_states.go_on(store, outcome.result)):
         await mail_states.begin(store, caller.workspace, outcome.result, is_read, folders)
+    await outbox.hurry(store, outcome.result, time_now())
     return outcome
 
 

@@ -8,18 +8,20 @@ that is done twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from schema.types.context import Caller
 from schema.types.mailbox import Mailbox, MailboxCheck, MailboxState
 from schema.types.scalars import now
 from storage import mail_in, mail_states, mailboxes
-from storage.mail_states import INBOX, SENT, FolderState
+from storage.mail_states import IGNORED, INBOX, SENT, TAKEN_IN, FolderState
 from storage.store import Store
 from sync.imap import FetchedHeader, ImapConnection, MailTooLarge
 from sync.lease import LeaseLost, after, time_now
 from sync.mail import Envelope
+from sync.mail_access import folder_now
+from sync.mail_counters import MailCounters
 from sync.mail_envelope import envelope_of
 from sync.mail_taking import Found, concerns, take_all
 from sync.mail_times import MailTimes
@@ -48,6 +50,8 @@ class Work:
     mailbox: Mailbox
     owner: str  # of the lease
     times: MailTimes
+    counters: MailCounters
+    on_success: Callable[[], object]
 
 
 async def read(work: Work, imap: ImapConnection) -> None:
@@ -62,6 +66,7 @@ async def read(work: Work, imap: ImapConnection) -> None:
             await check(work, imap, {role: name for role, name in roles.items() if name is not None})
             continue
         await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.CONNECTED)
+        work.on_success()
         await imap.idle(work.times.poll)
 
 
@@ -71,11 +76,12 @@ async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) ->
     states = await mail_states.folder_states(work.store, work.mailbox.id)
     state = states.get(role)
     if state is None:
-        state = FolderState(name, selected.uid_validity, selected.uid_next, selected.uid_next - 1, time_now())  # new
+        state = await folder_now(imap, name)  # it is a new one
         await save(work, role, state)
     elif state.uid_validity != selected.uid_validity:
-        await note_turn(work)
+        recent = await recent_turns(work, role)
         state = await renumbered(work, imap, role, state, selected.uid_validity, selected.uid_next)
+        await mail_states.save_turns(work.store, work.mailbox.id, {**recent, role: [*recent[role], time_now()]})
     uids = await imap.new_uids(state.last_uid)
     if len(uids) >= MANY:
         await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.SYNCING)
@@ -107,22 +113,26 @@ async def take_headers(
 ) -> int:
     envelopes = {each.uid: envelope_of(each.header) for each in headers}
     concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=role == SENT)
-    became = {each.uid: mail_states.IGNORED for each in headers if each.uid not in concerned}
-    await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
+    await note(work, role, uid_validity, {each.uid: IGNORED for each in headers if each.uid not in concerned})
     taken = 0
     for group in groups([each for each in headers if each.uid in concerned]):
         found = [await fetched(imap, each, envelopes[each.uid]) for each in group]
         became = await take_all(work.store, work.parsers, work.caller, work.mailbox, role == SENT, found)
-        await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
-        taken += sum(each != mail_states.IGNORED for each in became.values())
+        await note(work, role, uid_validity, became)
+        taken += sum(each != IGNORED for each in became.values())
     return taken
+
+
+async def note(work: Work, role: str, uid_validity: int, became: dict[int, str]) -> None:
+    await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
+    work.counters.found.update(became.values())
 
 
 async def fetched(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
     try:
         return Found(header.uid, await imap.fetch(header.uid, MOST_BYTES), envelope, header.size)
     except MailTooLarge:
-        return Found(header.uid, header.header, envelope, header.size, is_too_large=True)
+        return Found(header.uid, header.header, envelope, max(header.size, MOST_BYTES + 1), is_too_large=True)
 
 
 def groups(headers: list[FetchedHeader]) -> Iterator[list[FetchedHeader]]:
@@ -142,12 +152,13 @@ def groups(headers: list[FetchedHeader]) -> Iterator[list[FetchedHeader]]:
 # Where a server numbers its mail anew
 
 
-async def note_turn(work: Work) -> None:
-    """Raises Flapping where it happens again and again."""
-    recent = [each for each in await mail_states.turns(work.store, work.mailbox.id) if each > time_now() - DAY]
-    await mail_states.save_turns(work.store, work.mailbox.id, [*recent, time_now()])
-    if len(recent) + 1 >= MOST_TURNS:
+async def recent_turns(work: Work, role: str) -> dict[str, list[int]]:
+    """When it happened in the last day, by role. Raises Flapping where this is once too often for a folder."""
+    turns = await mail_states.turns(work.store, work.mailbox.id)
+    recent = {each: [at for at in turns.get(each, []) if at > time_now() - DAY] for each in (INBOX, SENT)}
+    if len(recent[role]) + 1 >= MOST_TURNS:
         raise Flapping
+    return recent
 
 
 async def renumbered(
@@ -155,16 +166,15 @@ async def renumbered(
 ) -> FolderState:
     """Goes through what came since the mailbox was connected, and takes in what is not here yet: never history.
 
-    Of what is known by its Message-ID only the header is fetched again.
+    Of what is known by its Message-ID only the header is fetched again. Servers tell whole seconds.
     """
-    first = uid_next
-    for batch in batches(await imap.uids_since(old.began)):
-        headers = [each for each in await imap.headers(batch) if each.internal_date >= old.began]
+    first, began = uid_next, old.began // 1000 * 1000
+    for batch in batches(await imap.uids_since(began)):
+        headers = [each for each in await imap.headers(batch) if each.internal_date >= began]
         first = min([first, *(each.uid for each in headers)])
         ids = {each.uid: envelope_of(each.header).message_id for each in headers}
-        known = await mail_in.is_ours(work.store, work.caller.workspace, {id for id in ids.values() if id})
-        became = {uid: mail_states.TAKEN_IN for uid, id in ids.items() if id in known}
-        await mail_states.note_uids(work.store, work.caller.workspace, work.mailbox.id, role, uid_validity, became)
+        known = await mail_in.settled(work.store, work.caller.workspace, {id for id in ids.values() if id})
+        await note(work, role, uid_validity, {uid: TAKEN_IN for uid, id in ids.items() if id in known})
         await take_headers(work, imap, role, uid_validity, [each for each in headers if ids[each.uid] not in known])
     state = FolderState(old.name, uid_validity, first, uid_next - 1, old.began)
     await save(work, role, state)
@@ -181,7 +191,7 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
         selected = await imap.select(name)
         state = (await mail_states.folder_states(work.store, work.mailbox.id)).get(role)
         if state is None or state.uid_validity != selected.uid_validity:
-            continue  # it is read first
+            return  # it is read first
         there = [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
         noted = await mail_states.noted_uids(work.store, work.mailbox.id, role, state.uid_validity)
         gaps = [uid for uid in there if uid not in noted]

@@ -15,6 +15,7 @@ from schema.types.context import Caller
 from schema.types.mailbox import Mailbox, MailboxAccess, MailboxState
 from schema.types.message import DeliveryState, Message, RecipientKind
 from storage import files, mailboxes, outbox
+from storage.database import is_of_database
 from storage.deliveries import States
 from storage.documents import Document, from_document
 from storage.outbox import DONE, TO_FILE, WAITING
@@ -26,13 +27,16 @@ from sync.imap import imap_connection
 from sync.lease import LeaseLost, after, kept, time_now
 from sync.mail import Address
 from sync.mail_access import MailAccess, secret_of
+from sync.mail_counters import MailCounters
 from sync.mail_server import Failure, MailServerFailed
+from sync.mail_taking import OUR_FAULT
 from sync.mail_times import MailTimes, pause_after
 from sync.oauth import ReconnectNeeded
-from sync.smtp import BeforeData, OutcomeUnknown, RecipientOutcome, smtp_connection
+from sync.smtp import OutcomeUnknown, RecipientOutcome, smtp_connection
 
 logger = logging.getLogger("connect_inbox.sync")
 
+GOT = {DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED}
 LOST = "whoever sent it was ended before the server had answered"
 
 
@@ -47,6 +51,7 @@ class Sending:
     store: Store
     access: MailAccess
     times: MailTimes
+    counters: MailCounters
     caller: Caller
     owner: str  # of the lease
     item: Document
@@ -66,53 +71,59 @@ class Sending:
         ]  # fmt: skip
 
 
-async def work_on(store: Store, access: MailAccess, times: MailTimes, item: Document) -> None:
+async def work_on(store: Store, access: MailAccess, times: MailTimes, counters: MailCounters, item: Document) -> None:
     """Does what is due of an item, unless somebody else does."""
     id, owner = item["_id"], secrets.token_hex(8)
     if not await outbox.claim(store, id, owner, time_now(), after(times.lease)):
         return
-    sending = await opened(store, access, times, id, owner)
     try:
         async with kept(lambda until: outbox.keep(store, id, owner, until), times.lease):
+            sending = await opened(store, access, times, counters, id, owner)
             await (send(sending) if sending.item["stage"] == WAITING else file(sending))
     except (LeaseLost, NotOurs):
         return
 
 
-async def opened(store: Store, access: MailAccess, times: MailTimes, id: str, owner: str) -> Sending:
+async def opened(
+    store: Store, access: MailAccess, times: MailTimes, counters: MailCounters, id: str, owner: str
+) -> Sending:
     item, document = await store.database.get("outbox", id), await store.database.get("messages", id)
     assert item is not None and document is not None, "they were made in one change"
     mailbox = await store.database.get("mailboxes", item["mailbox"])
     assert mailbox is not None, "what is sent from is never deleted"
     return Sending(
-        store, access, times, operator_of(item["workspace"]), owner, item, from_document(Message, document),
+        store, access, times, counters, operator_of(item["workspace"]), owner, item, from_document(Message, document),
         from_document(Mailbox, mailbox),
     )  # fmt: skip
 
 
 async def send(sending: Sending) -> None:
     if sending.item["sending"]:
-        await settle(sending, dict.fromkeys(in_flight(sending), (DeliveryState.UNKNOWN, LOST)), DONE)
+        await unknown(sending, in_flight(sending), LOST)
         return
     if sending.mailbox.state in mailboxes.NOT_SENDING:
-        await put_off(sending, f"{sending.mailbox.address} must be connected anew", sending.times.longest_pause)
+        await retry(sending, f"{sending.mailbox.address} must be connected anew", sending.times.longest_pause)
         return
     try:
-        raw = await compose_mail(sending)
-        outcomes = await hand_over(sending, raw)
+        await hand_over(sending, await compose_mail(sending))
     except Uncomposable as error:
-        await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.FAILED, str(error))), DONE)
-    except OutcomeUnknown as unknown:
-        await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.UNKNOWN, unknown.words)), DONE)
+        await fail(sending, str(error))
+    except OutcomeUnknown as error:
+        await unknown(sending, sending.waiting, error.words)
     except ReconnectNeeded as error:
+        sending.counters.failures[Failure.LOGIN.name] += 1
         await needs_reconnect(sending, error.reason)
     except MailServerFailed as failed:
-        if failed.failure in (Failure.LOGIN, Failure.PERMISSION):
-            await needs_reconnect(sending, failed.reason)
-            return
-        await retry(sending, failed.reason)
-    else:
-        await note(sending, outcomes)
+        sending.counters.failures[failed.failure.name] += 1
+        is_refused = failed.failure in (Failure.LOGIN, Failure.PERMISSION)
+        await (needs_reconnect if is_refused else retry)(sending, failed.reason)
+    except (LeaseLost, NotOurs):
+        raise
+    except Exception as error:
+        if is_of_database(error):
+            raise
+        logger.error("%s could not be sent", sending.id, exc_info=error)
+        await note_our_fault(sending)
 
 
 def in_flight(sending: Sending) -> list[str]:
@@ -120,45 +131,51 @@ def in_flight(sending: Sending) -> list[str]:
     return [each.address for each in sending.message.recipients if each.delivery and each.delivery.state is state]
 
 
-async def hand_over(sending: Sending, raw: bytes) -> list[RecipientOutcome]:
+async def note_our_fault(sending: Sending) -> None:
+    item = await sending.store.database.get("outbox", sending.id)
+    if item is not None and item["sending"]:
+        await unknown(sending, sending.waiting, OUR_FAULT)
+    else:
+        await retry(sending, OUR_FAULT)
+
+
+async def hand_over(sending: Sending, raw: bytes) -> None:
     """Gives the mail to the mailbox's server, for those who have not got it. Raises what it meets."""
     secret = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox)
-    addresses = sending.waiting
+    try:
+        await give(sending, secret, raw)
+    except MailServerFailed as failed:
+        if failed.failure is not Failure.LOGIN:
+            raise
+        now = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox, secret)
+        if now == secret:
+            raise
+        await give(sending, now, raw)
+
+
+async def give(sending: Sending, secret: str, raw: bytes) -> None:
+    mailbox, addresses = sending.mailbox, sending.waiting
 
     async def before_data() -> None:
         if not await outbox.begin_sending(sending.store, sending.caller, sending.id, sending.owner, addresses):
             raise NotOurs
 
-    try:
-        return await give(sending, secret, addresses, raw, before_data)
-    except MailServerFailed as failed:
-        if failed.failure is not Failure.LOGIN or sending.mailbox.provider is None:
-            raise
-        renewed = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox, secret)
-        return await give(sending, renewed, addresses, raw, before_data)
-
-
-async def give(
-    sending: Sending, secret: str, addresses: list[str], raw: bytes, before_data: BeforeData
-) -> list[RecipientOutcome]:
-    mailbox = sending.mailbox
     server = sending.access.server(mailbox.smtp, secret, mailbox.provider is not None)
     async with smtp_connection(server) as connection:
-        return await connection.send(mailbox.address, addresses, raw, before_data)
+        await note(sending, await connection.send(mailbox.address, addresses, raw, before_data))
 
 
 async def note(sending: Sending, outcomes: list[RecipientOutcome]) -> None:
     """What the server said of each. Who may get it later is tried again, if there is time left."""
-    states: States = {each.address.lower(): state_of(each) for each in outcomes}
+    states: States = {each.address: state_of(each) for each in outcomes}
     again = any(each.temporary for each in outcomes)
     if again and not is_out_of_time(sending):
         await settle(sending, states, WAITING)
         return
     for each in outcomes:
         if each.temporary:
-            states[each.address.lower()] = (DeliveryState.FAILED, each.words)
-    is_filed = not any(each.accepted for each in outcomes) or files_itself(sending)
-    await settle(sending, states, DONE if is_filed else TO_FILE)
+            states[each.address] = (DeliveryState.FAILED, each.words)
+    await settle(sending, states, stage_after(sending, any(each.accepted for each in outcomes)))
 
 
 def state_of(outcome: RecipientOutcome) -> tuple[DeliveryState, str]:
@@ -180,12 +197,34 @@ def files_itself(sending: Sending) -> bool:
     return provider is not None and provider.files_sent
 
 
-async def retry(sending: Sending, reason: str) -> None:
+def stage_after(sending: Sending, is_accepted: bool = False) -> int:
+    """What is left to be done once everybody was answered for: a mail that somebody got is filed."""
+    got = any(each.delivery and each.delivery.state in GOT for each in sending.message.recipients)
+    return TO_FILE if (is_accepted or got) and not files_itself(sending) else DONE
+
+
+async def retry(sending: Sending, reason: str, seconds: float | None = None) -> None:
     """Later again, or given up: nothing was given to a server."""
     if is_out_of_time(sending):
-        await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.FAILED, reason)), DONE)
+        await fail(sending, reason)
         return
-    await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.QUEUED, reason)), WAITING)
+    waiting = sending.waiting
+    if {each.delivery.detail for each in sending.message.recipients if each.delivery and each.address in waiting} == {
+        reason
+    }:
+        attempts = sending.item["attempts"] + 1
+        due = after(pause_after(sending.times, attempts) if seconds is None else seconds)
+        await outbox.put_off(sending.store, sending.id, sending.owner, due, attempts)
+        return
+    await settle(sending, dict.fromkeys(waiting, (DeliveryState.QUEUED, reason)), WAITING, seconds)
+
+
+async def fail(sending: Sending, reason: str) -> None:
+    await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.FAILED, reason)), stage_after(sending))
+
+
+async def unknown(sending: Sending, addresses: list[str], words: str) -> None:
+    await settle(sending, dict.fromkeys(addresses, (DeliveryState.UNKNOWN, words)), stage_after(sending))
 
 
 async def needs_reconnect(sending: Sending, reason: str) -> None:
@@ -194,16 +233,15 @@ async def needs_reconnect(sending: Sending, reason: str) -> None:
     await retry(sending, reason)
 
 
-async def put_off(sending: Sending, reason: str, seconds: float) -> None:
-    await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.QUEUED, reason)), WAITING, seconds)
-
-
 async def settle(sending: Sending, states: States, stage: int, seconds: float | None = None) -> None:
     attempts = sending.item["attempts"] + 1
     if seconds is None:
         seconds = sending.times.filing if stage == TO_FILE else pause_after(sending.times, attempts)
+    sending.counters.sent.update(state.name for state, _ in states.values())
     lowered: States = {address.lower(): each for address, each in states.items()}
-    await outbox.settle(sending.store, sending.caller, sending.id, lowered, stage, after(seconds), attempts)
+    await outbox.settle(
+        sending.store, sending.caller, sending.id, lowered, stage, after(seconds), attempts, sending.owner
+    )
 
 
 async def compose_mail(sending: Sending) -> bytes:
@@ -256,7 +294,8 @@ async def file(sending: Sending) -> None:
     except (MailServerFailed, ReconnectNeeded) as failed:
         logger.info("a sent mail could not be filed yet: %s", failed)
         if not is_out_of_time(sending):
-            pause = pause_after(sending.times, sending.item["attempts"] + 1)
-            await outbox.put_off(sending.store, sending.id, sending.owner, after(pause))
+            attempts = sending.item["attempts"] + 1
+            due = after(pause_after(sending.times, attempts))
+            await outbox.put_off(sending.store, sending.id, sending.owner, due, attempts)
             return
     await outbox.finish_filing(sending.store, sending.id)

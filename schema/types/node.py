@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import strawberry
@@ -20,6 +21,11 @@ def described(description: str) -> object:
 def new_id(kind: str) -> strawberry.ID:
     """A new id: the kind of object, then a ULID, so that ids made later sort later."""
     return strawberry.ID(f"{kind}_{ULID()}")
+
+
+def derived_id(kind: str, source: str) -> strawberry.ID:
+    """An id that follows from a text: who makes the same thing once more gets the same id for it."""
+    return strawberry.ID(f"{kind}_{ULID(hashlib.sha256(source.encode()).digest()[:16])}")
 
 
 def kind_of(id: str) -> str:

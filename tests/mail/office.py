@@ -19,7 +19,7 @@ import httpx2
 from connect_inbox.settings import Settings
 from storage.store import Store
 from sync.mail_access import MailAccess
-from sync.mail_service import MailService, mail_service
+from sync.mail_service import mail_service
 from sync.mail_times import MailTimes
 from tests.api.conftest import Brand, create_brand
 from tests.client import Json
@@ -48,7 +48,6 @@ class Office:
     dovecot: Dovecot
     smtp: SmtpReceiver
     mail: MailAccess
-    service: MailService | None = None
     mailbox: str = ""
 
     async def connect(self, address: str = BRAND, **changed: Any) -> Json:
@@ -194,5 +193,5 @@ async def open_office(store: Store, times: MailTimes | None = FAST) -> AsyncIter
             if times is None:
                 yield office
                 return
-            async with mail_service(store, mail, times) as office.service:
+            async with mail_service(store, mail, times):
                 yield office
