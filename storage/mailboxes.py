@@ -66,12 +66,14 @@ async def connect_mailbox(store: Store, caller: Caller, owner: str, new: NewMail
 
 
 async def put_connected_anew(turn: Turn, old: Document, owner: str, new: NewMailbox) -> None:
-    """Who may send from it stays as it was, unless it has another owner now."""
+    """Its name, where a provider says none, and who may send from it stay as they were with the same owner."""
     others = [each for each in await connected(turn) if each["_id"] != old["_id"]]
     must_have_room(others)
     fields = {name: to_value(value) for name, value in vars(new).items() if name not in ("address", "is_shared")}
     if old["owner_id"] != owner:
         fields |= {"sender_ids": [], "is_shared": 0}
+    elif new.provider is not None:
+        del fields["name"]
     if new.is_shared is not None:
         fields["is_shared"] = int(new.is_shared)
     is_fallback = int(not any(each["is_fallback"] for each in others))

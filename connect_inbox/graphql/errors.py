@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from graphql import FieldNode, GraphQLError
@@ -13,6 +14,8 @@ from schema.types.errors import ApiError, ErrorCode, Refused
 logger = logging.getLogger("connect_inbox.graphql")
 
 LONGEST = 240  # characters of a message: the executor's may hold whatever the client sent
+# What the executor repeats of a value that has not its type, which may hold a password beside what is wrong.
+QUOTED = re.compile(r", found: .*|(\brepresent [^:]*): .*", re.DOTALL)
 
 
 def formatted(error: GraphQLError) -> dict[str, Any]:
@@ -20,7 +23,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
     innermost: Exception = error
     while isinstance(innermost, GraphQLError) and innermost.original_error is not None:
         innermost = innermost.original_error
-    shown: dict[str, Any] = {"message": cut(error.message)}
+    is_ours = isinstance(innermost, ApiError | Refused)
+    shown: dict[str, Any] = {"message": cut(error.message if is_ours else QUOTED.sub(r"\1", error.message))}
     if error.locations:
         shown["locations"] = [{"line": each.line, "column": each.column} for each in error.locations]
     if error.path:
