@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schema.types.campaign import AssetKind, CampaignState, ParticipationStatus
@@ -17,12 +17,15 @@ from storage.claims import Key, Made, key_of
 from storage.documents import Document
 from storage.influencers import NewInfluencer, add_note, change_influencer, create_influencer, set_archived
 from storage.log import Outcome
+from storage.mail_in import take_in
 from storage.marks import mark_message_unread, mark_thread_read
 from storage.messages import NewMessage, add_message
+from storage.outbox import NewMail, send_mail
 from storage.positions import parse_position
 from storage.store import Store
 from storage.tags import create_tag, create_variable, delete_tag, tag_influencers
 from storage.workspaces import remove_member
+from tests.mailboxes import connected, found_mail
 from tests.team import Team
 
 
@@ -113,6 +116,7 @@ class Scene:
     dora: str  # never written to
     first: str  # Anna's first message
     last: str  # and her last
+    mail_id: str  # the Message-ID of an e-mail to her
 
 
 async def play(store: Store, team: Team) -> Scene:
@@ -148,5 +152,12 @@ async def play(store: Store, team: Team) -> Scene:
     await tag_influencers(store, team.member, [id_of(dora)], [vip, gone], [])
     await delete_tag(store, team.admin, gone)
     await remove_member(store, team.admin, team.viewer.id)
+    mailbox = await connected(store, team.id, team.member.id, "team@brand.test")
+    new = NewMessage(anna, MessageDirection.OUTBOUND, MessageKind.CAMPAIGN, "Hi", subject="Hi", campaign_id=summer)
+    mail = (await send_mail(store, team.member, NewMail(new, mailbox, ["eve@mail.test"]), None)).result.id
+    mail_id = f"<{mail}@brand.test>"
+    for answer in ("I am away", "Yes"):
+        found = found_mail(mailbox, "anna@mail.test", ["team@brand.test"], answer, references=[mail_id])
+        await take_in(store, team.operator, replace(found, is_automatic=answer != "Yes"))
     await receive(store, team, anna, "Four")
-    return Scene(summer, winter, vip, anna, bruno, carla, dora, first, last)
+    return Scene(summer, winter, vip, anna, bruno, carla, dora, first, last, mail_id)

@@ -17,6 +17,7 @@ from storage.documents import Document
 from storage.feed import follow
 from storage.influencers import NewInfluencer, create_influencers
 from storage.marks import mark_id
+from storage.messages import mail_id_claim
 from storage.store import Store
 from storage.words import name_key
 from tests.storage.deeds import Scene, entries_of, id_of, influencer, play, read, receive, send
@@ -44,6 +45,10 @@ def of_mark(name: str) -> Callable[[Team, Scene], tuple[str, str]]:
 
 def of_claim(kind: str, value: str) -> Callable[[Team, Scene], tuple[str, str]]:
     return lambda team, scene: ("claims", claim_id(team.id, kind, value))
+
+
+def of_mail(team: Team, scene: Scene) -> tuple[str, str]:
+    return "claims", mail_id_claim(team.id, scene.mail_id)
 
 
 def of_message(team: Team, scene: Scene) -> tuple[str, str]:
@@ -86,6 +91,11 @@ WRONG = [
     Wrong("variable name", of_claim("variable", name_key("Shoe size")), {"owner": "variable_gone"}, {"owner"}),
     Wrong("partner name", of_claim("partner", name_key("Platform")), {"owner": None}, {"owner"}),
     Wrong("member address", of_claim("member", "ben@brand.test"), {"owner": None}, {"owner"}),
+    Wrong("mailbox address", of_claim("mailbox", "team@brand.test"), {"owner": "mailbox_gone"}, {"owner"}),
+    Wrong("Message-ID of no message", of_mail, {"owner": None, "campaign": None}, {"owner", "campaign"}),
+    Wrong("Message-ID of another campaign", of_mail, {"campaign": "campaign_gone"}, {"campaign"}),
+    Wrong("last mail", of_influencer("anna"), {"last_mail": None}, {"last_mail"}),
+    Wrong("last campaign", of_influencer("carla"), {"last_campaign": "campaign_gone"}, {"last_campaign"}),
     Wrong("address of a member who left", of_claim("member", "cleo@brand.test"), {"owner": "member_gone"}, {"owner"}),
 ]  # fmt: skip
 
