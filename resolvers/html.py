@@ -25,9 +25,6 @@ PLAIN = re.compile(
     re.IGNORECASE,
 )
 TAG = re.compile(r"<()([a-z]++)", re.IGNORECASE)
-NO_TAGS_WITHIN = re.compile(
-    r"<(?:script|style|textarea|title|template|svg|math|iframe|noembed|noframes|xmp|plaintext)", re.IGNORECASE
-)
 
 
 async def checked_html(html: str, field: str = "html") -> str:
@@ -47,7 +44,7 @@ def made_safe(html: str, field: str) -> str:
 
 def repeated(html: str) -> int:
     """How many elements may come of formatting that is open where others begin, at most."""
-    is_plain = not NO_TAGS_WITHIN.search(html) and "<" not in PLAIN.sub("", html)
+    is_plain = "<" not in PLAIN.sub("", html)
     opened: list[str] = []
     open_formatting = found = 0
     for end, name in (PLAIN if is_plain else TAG).findall(html.lower()):

@@ -331,13 +331,18 @@ async def test_a_mail_to_more_people_than_an_entry_holds(store: Store, workspace
     people = [f"p{number}@x.example" for number in range(110)]
     threads = [await influencer(store, workspace, address, emails=[address]) for address in people]
     mailbox = await connected(store, workspace.id, workspace.member.id)
-    mail = found_mail(mailbox, BRAND, people[:60], "To all", cc=people[60:], is_sent=True)
-    long = replace(mail, mail_id="<long@x>", content_hash="long", safe_html="x" * 700_000, to=people[:3], cc=[])
-    for each, count in ((mail, 110), (long, 3)):
+    spring = (await create_campaign(store, workspace.admin, "Spring", CampaignState.LIVE, [], None)).result.id
+    before = await sent_mail(store, workspace, threads[0], spring)  # who takes part already
+    mail = found_mail(
+        mailbox, BRAND, people[:60], "To all", cc=people[60:], is_sent=True, references=[before["mail_id"]]
+    )
+    long = replace(mail, mail_id="<long@x>", content_hash="long", safe_html="x" * 900_000, to=people[:20], cc=[])
+    for each, count in ((mail, 110), (long, 20)):
         made = await taken(store, workspace, each)
         assert len(set(made.message_ids)) == count and not made.more
         assert await taken(store, workspace, each) == made
-    assert [len(await messages_in(store, thread)) for thread in threads] == [2] * 3 + [1] * 107
+    assert [len(await messages_in(store, thread)) for thread in threads] == [3] + [2] * 19 + [1] * 90
+    assert {each["campaign_id"] for thread in threads for each in await messages_in(store, thread)} == {spring}
 
 
 async def test_who_is_archived_comes_back_by_writing(store: Store, workspace: Team) -> None:
