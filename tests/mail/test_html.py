@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from itertools import accumulate
 
 import pytest
 
@@ -97,6 +99,13 @@ def test_no_html_takes_long(html: str) -> None:
     text_of(safe)
     assert time.process_time() - start < SECOND
     assert len(safe) < 5 * 200_000
+    assert depth_of(safe) < 4 * LEVELS
+
+
+def depth_of(safe: str) -> int:
+    tags = re.findall(r"<(/?)([a-z0-9]+)", safe)
+    depths = accumulate(-1 if end else 1 for end, name in tags if name not in ("br", "img"))
+    return max(depths, default=0)
 
 
 def test_too_much_is_cut() -> None:

@@ -21,7 +21,7 @@ from sync.mail_workers import MailParsers
 from tests.mail.bombs import BOMBS, DEADLY, MIXED, TEXT
 
 HELLO = b"From: ann@mail.test\r\nSubject: Hi\r\n\r\nhello"
-DEADLINE = 30.0  # seconds, for what takes hardly any
+DEADLINE = 20.0  # seconds, for what takes hardly any
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 
@@ -129,7 +129,8 @@ async def test_a_worker_that_hangs_is_replaced(parsers: MailParsers, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(mail_workers, "DEADLINE", 0.2)
         with pytest.raises(Unparsable, match="seconds"):
-            await parsers.parse(HELLO)
+            async with asyncio.timeout(DEADLINE):
+                await parsers.parse(HELLO)
     await until_gone(first)
     assert (await parsers.parse(HELLO)).text == "hello"
 
