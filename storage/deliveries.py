@@ -54,3 +54,9 @@ def delivery_to(recipients: list[Document], emails: set[str]) -> Document:
     """A message is as far as it has come to whom its thread is with, or else to the first to whom it goes."""
     theirs = [each for each in recipients if each["address"].lower() in emails]
     return dict([*theirs, *recipients][0]["delivery"])
+
+
+def addresses_in(message: Document, states: set[DeliveryState]) -> list[str]:
+    """The recipients that are in one of these states, in lower case."""
+    deliveries = {each["address"].lower(): each["delivery"] for each in message["recipients"]}
+    return [address for address, each in deliveries.items() if each and DeliveryState(each["state"]) in states]

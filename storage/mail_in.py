@@ -24,7 +24,7 @@ from schema.types.paging import Connection
 from storage import claims
 from storage.changes import Turn
 from storage.claims import claim_id
-from storage.deliveries import States, put_states
+from storage.deliveries import States, addresses_in, put_states
 from storage.documents import Document, from_document, to_document, to_value
 from storage.indexes import OF_WORKSPACE, RETRIES
 from storage.log import Outcome
@@ -104,13 +104,7 @@ async def settled(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
     by_claim = {mail_id_claim(workspace, each): each for each in mail_ids}
     owners = {by_claim[id]: claim["owner"] for id, claim in (await store.database.get_many("claims", by_claim)).items()}
     messages = await store.database.get_many("messages", owners.values())
-    return {mail_id for mail_id, id in owners.items() if id in messages and not unsure(messages[id])}
-
-
-def unsure(message: Document) -> list[str]:
-    """The recipients of whom nobody can say whether a server was given the mail for them, in lower case."""
-    deliveries = {each["address"].lower(): each["delivery"] for each in message["recipients"]}
-    return [address for address, each in deliveries.items() if each and DeliveryState(each["state"]) in UNSURE]
+    return {mail_id for mail_id, id in owners.items() if id in messages and not addresses_in(messages[id], UNSURE)}
 
 
 async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
@@ -157,7 +151,7 @@ async def put_found_sent(turn: Turn, message_id: str) -> bool:
     message, item = await turn.get("messages", message_id), await turn.get("outbox", message_id)
     if message is None or item is None:
         return False
-    states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in unsure(message)}
+    states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in addresses_in(message, UNSURE)}
     await put_states(turn, message, states)
     return True
 

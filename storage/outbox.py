@@ -18,7 +18,7 @@ from schema.types.message import REMOTE, Delivery, DeliveryState, MessageChannel
 from storage import claims
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
-from storage.deliveries import States, put_states
+from storage.deliveries import States, addresses_in, put_states
 from storage.documents import Document, to_milliseconds
 from storage.drafts import put_draft_deleted
 from storage.indexes import OUTBOX
@@ -172,6 +172,17 @@ async def settle(
     return await store.log.change(caller, plan)
 
 
+async def finish(store: Store, caller: Caller, id: str, owner: str, stage: int, due: int) -> Outcome[None]:
+    """Notes that nobody waits for a mail any more: what was heard of it meanwhile has settled it."""
+
+    async def plan(turn: Turn) -> None:
+        item, message = await access_item(turn, id)
+        if item["lease"] == owner and not item["sending"] and not addresses_in(message, {DeliveryState.QUEUED}):
+            turn.put(quiet_change(turn, id), "outbox", id, {"stage": stage, "due": due, "lease": "", "lease_until": 0})
+
+    return await store.log.change(caller, plan)
+
+
 async def finish_filing(store: Store, id: str) -> None:
     """The mail is in the mailbox's Sent folder, which no client can see from us."""
     await store.database.set("outbox", id, {"stage": DONE, "lease": "", "lease_until": 0}, where={"stage": TO_FILE})
@@ -192,11 +203,7 @@ def quiet_change(turn: Turn, id: str) -> Change:
 
 def resolution_states(message: Document, old: set[DeliveryState], new: DeliveryState, words: str) -> States:
     """The recipients that are in one of these states, each with another one."""
-    return {
-        each["address"].lower(): (new, words)
-        for each in message["recipients"]
-        if each["delivery"] and DeliveryState(each["delivery"]["state"]) in old
-    }
+    return dict.fromkeys(addresses_in(message, old), (new, words))
 
 
 async def resolve(store: Store, caller: Caller, id: str, was_sent: bool) -> Outcome[None]:

@@ -78,7 +78,10 @@ async def work_on(store: Store, access: MailAccess, times: MailTimes, counters: 
         return
     try:
         async with kept(lambda until: outbox.keep(store, id, owner, until), times.lease):
+            await store.log.refresh(item["workspace"])  # with all that whoever had it before has committed
             sending = await opened(store, access, times, counters, id, owner)
+            if sending.item["lease"] != owner:
+                raise NotOurs  # it was done, and only not applied yet
             await (send(sending) if sending.item["stage"] == WAITING else file(sending))
     except (LeaseLost, NotOurs):
         return
@@ -100,6 +103,10 @@ async def opened(
 async def send(sending: Sending) -> None:
     if sending.item["sending"]:
         await unknown(sending, in_flight(sending), LOST)
+        return
+    if not sending.waiting:
+        due = after(sending.times.filing)
+        await outbox.finish(sending.store, sending.caller, sending.id, sending.owner, stage_after(sending), due)
         return
     if sending.mailbox.state in mailboxes.NOT_SENDING:
         await retry(sending, f"{sending.mailbox.address} must be connected anew", sending.times.longest_pause)

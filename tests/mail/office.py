@@ -17,7 +17,8 @@ from typing import Any
 import httpx2
 
 from connect_inbox.settings import Settings
-from storage.store import Store
+from storage.keys import KeyRing, new_key
+from storage.store import Store, open_store
 from sync.mail_access import MailAccess
 from sync.mail_service import mail_service
 from sync.mail_times import MailTimes
@@ -32,6 +33,8 @@ PASSWORD = "open sesame"
 DEADLINE = 20.0  # seconds
 
 FAST = MailTimes(look=0.05, poll=5.0, lease=3.0, first_pause=0.2, longest_pause=0.5, check=3600.0, filing=0.3)
+
+KEY = new_key()  # of all stores here, so that they can open each other's secrets
 
 CONNECT = "mailbox { id state } userErrors { code message field }"
 MESSAGES = """query($id: ID!) { thread(id: $id) { unreadMessages messages(last: 100) { nodes {
@@ -80,6 +83,25 @@ class Office:
             while len(found := await self.messages(thread)) < count:
                 await asyncio.sleep(0.05)
         return found
+
+    async def until_deliveries(self, thread: str, message: str, **states: str) -> dict[str, str]:
+        """What is said of each recipient, once they are so: ada="SENT"."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                [found] = [each for each in await self.messages(thread) if each["id"] == message]
+                there = {each["address"].partition("@")[0]: each["delivery"] for each in found["recipients"]}
+                if {name: each["state"] for name, each in there.items()} == states:
+                    return {name: each["detail"] for name, each in there.items()}
+                await asyncio.sleep(0.05)
+
+    async def until_detail(self, thread: str, message: str, words: str) -> Json:
+        """A message, once this is said of how far it has come."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                [found] = [each for each in await self.messages(thread) if each["id"] == message]
+                if words in (found["delivery"]["detail"] or ""):
+                    return found
+                await asyncio.sleep(0.05)
 
     async def until_state(self, thread: str, message: str, state: str) -> Json:
         """A message, once it has come so far."""
@@ -172,6 +194,13 @@ def answer_to(raw: bytes, text: str, sender: str = ADA, **headers: str) -> Email
     given = {"In_Reply_To": str(mail["Message-ID"]), "References": str(mail["Message-ID"]), **headers}
     said = f"{text}\n\nOn Thu, 26 Nov 2026 at 09:00, The Brand wrote:\n{quoted}\n"
     return a_mail(sender, BRAND, subject if subject.startswith("Re:") else f"Re: {subject}", said, **given)
+
+
+@asynccontextmanager
+async def office_on(uri: str, database: str, times: MailTimes | None = FAST) -> AsyncIterator[Office]:
+    """An office with a database of its own, and no mailbox yet."""
+    async with open_store(uri, database, keys=KeyRing([KEY])) as store, open_office(store, times) as office:
+        yield office
 
 
 @asynccontextmanager
