@@ -11,7 +11,6 @@ from resolvers.html import MOST_REPEATED, repeated
 from schema.types.context import Caller, Role
 from schema.types.mailbox import MailboxState
 from schema.types.message import DeliveryState
-from schema.types.node import new_id
 from storage import attachments, outbox
 from storage.deliveries import States
 from storage.documents import Document
@@ -28,7 +27,7 @@ SENT = """message { id text subject html channel kind direction senderAddress ha
     delivery { state } recipients { address kind delivery { state detail } } mailbox { id address }
     attachments { name size isInline } author { name } campaign { name } } thread { id draft { id } } position
     userErrors { code field }"""
-ADA = "ada@x.example"
+ADA, NO_MAILBOX = "ada@x.example", "mailbox_01M846HP2YAZA3T2GE58RFTKQH"
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -122,7 +121,12 @@ async def test_what_is_refused_of_an_e_mail(brand: Brand) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"subject": "Hello"}, {"html": "<b>Hi</b>"}, {"cc": ["e@x.example"]}, {"mailboxId": str(new_id("mailbox"))}],
+    [
+        {"subject": "Hello"},
+        {"html": "<b>Hi</b>"},
+        {"cc": ["e@x.example"]},
+        {"mailboxId": "mailbox_01M846HP2YAZA3T2GE58RFTKQH"},
+    ],
     ids=str,
 )
 async def test_what_only_an_e_mail_has(brand: Brand, given: Json) -> None:
