@@ -1,0 +1,392 @@
+"""Mailboxes are read, whatever their servers do: nothing is lost, nothing comes twice, and how each is is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from schema.types.context import Caller
+from storage import mail_in
+from storage.log import Outcome
+from storage.mail_in import FoundMail, Taken
+from storage.store import Store
+from sync import mailbox_reading
+from sync.imap import FetchedHeader, ImapConnection
+from sync.mail import Envelope
+from sync.mail_taking import Found
+from tests.client import Json
+from tests.mail.hostile_imap import Answer, cut, endless_line, flood, hostile_imap, silence
+from tests.mail.office import ADA, BOB, BRAND, DEADLINE, FAST, STRANGER, Office, a_mail, office_on
+from tests.smtp_receiver import Act, Script
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+STATES = "subscription($since: String) { mailboxChanged(since: $since) { mailbox { id state reason } } }"
+QUARANTINED = "{ quarantinedMails { nodes { id state reason sender size mailbox { id } messages { text } } } }"
+SECOND = "second@brand.test"
+
+
+@pytest.fixture
+async def office(database_uri: str, own_database: str) -> AsyncIterator[Office]:
+    async with office_on(database_uri, own_database) as office:
+        assert (await office.connect())["userErrors"] == []
+        yield office
+
+
+def texts(messages: list[Json]) -> list[str]:
+    return [each["text"] for each in messages]
+
+
+async def last_arrives(office: Office, thread: str, text: str, before: list[str]) -> None:
+    """A mail that comes now is the only one that is added to what was there before."""
+    office.deliver(a_mail(text=text).as_bytes())
+    assert sorted(texts(await office.until_messages(thread, len(before) + 1))) == sorted([*before, text])
+
+
+async def quarantined(office: Office, count: int) -> list[Json]:
+    async with asyncio.timeout(DEADLINE):
+        while len(found := (await office.brand.member.run(QUARANTINED))["quarantinedMails"]["nodes"]) < count:
+            await asyncio.sleep(0.05)
+    mails: list[Json] = found
+    return mails
+
+
+# Servers that fail
+
+
+async def test_a_server_that_is_away_comes_back_and_nothing_was_missed(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    office.deliver(a_mail(text="before").as_bytes())
+    await office.until_messages(ada, 1)
+    since = await office.brand.position()
+    async with office.brand.viewer.subscription(STATES, since=since) as told:
+        await office.dovecot.kill()
+        down = (await told.data())["mailbox"]
+        assert down["state"] == "DEGRADED" and down["reason"]
+        office.deliver(a_mail(text="meanwhile").as_bytes())
+        await office.dovecot.start()
+        while (up := (await told.data())["mailbox"])["state"] == "DEGRADED":
+            pass
+    assert (up["state"], up["reason"]) == ("CONNECTED", None)
+    assert texts(await office.until_messages(ada, 2)) == ["before", "meanwhile"]
+
+
+async def test_a_password_that_is_no_longer_good(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    office.dovecot.set_password(BRAND, "a new one")
+    await office.dovecot.kill()
+    await office.dovecot.start()
+    mailbox = await office.mailbox_state("NEEDS_RECONNECT")
+    assert mailbox["reason"]
+    office.deliver(a_mail(text="meanwhile").as_bytes())
+    office.smtp.users[BRAND] = "a new one"
+    assert (await office.connect(password="a new one"))["userErrors"] == []
+    assert texts(await office.until_messages(ada, 1)) == ["meanwhile"], "it was not disconnected: nothing is missed"
+    await office.mailbox_state("CONNECTED")
+
+
+NEWS: Answer = b"* SEARCH 8\r\nTAG OK done\r\n"
+MUCH = flood(b"* 1 FETCH (UID 8 BODY[HEADER] {31457280}\r\n", b"x" * 65536, 30 * 2**20)
+BREAKS: dict[str, dict[str, Answer]] = {
+    "an endless line": {"SEARCH": endless_line},
+    "much for little": {"SEARCH": NEWS, "HEADER": MUCH},
+    "BYE": {"EXAMINE": b"* BYE going down\r\n"},
+    "a cut": {"LIST": cut},
+    "silence": {"SEARCH": silence},
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+async def test_a_hostile_server_harms_no_other_mailbox(office: Office, name: str) -> None:
+    ada = await office.person("Ada", ADA)
+    async with hostile_imap() as hostile:
+        good = office.mailbox
+        server = {"host": "localhost", "port": hostile.port, "encryption": "NONE"}
+        office.smtp.users[SECOND] = "open sesame"
+        assert (await office.connect(SECOND, imap=server))["userErrors"] == []
+        hostile.answers |= BREAKS[name]
+        for peer in hostile.peers:
+            peer.cut()
+        bad, office.mailbox = office.mailbox, good
+        for number in range(5):
+            started = time.monotonic()
+            await last_arrives(office, ada, f"number {number}", [f"number {each}" for each in range(number)])
+            assert time.monotonic() - started < FAST.poll
+        if name != "silence":  # which is waited for
+            await state_of(office, bad, "DEGRADED")
+        assert (await state_of(office, good, "CONNECTED"))["reason"] is None
+
+
+async def state_of(office: Office, mailbox: str, state: str) -> Json:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            mailboxes = (await office.brand.member.run("{ mailboxes { id state reason } }"))["mailboxes"]
+            [found] = [each for each in mailboxes if each["id"] == mailbox]
+            if found["state"] == state:
+                mailbox_now: Json = found
+                return mailbox_now
+            await asyncio.sleep(0.05)
+
+
+async def test_a_server_that_fails_is_left_alone_for_longer_each_time(database_uri: str, own_database: str) -> None:
+    """Also one that lets us in each time, and fails then."""
+    times = replace(FAST, first_pause=0.1, longest_pause=60.0)
+    async with office_on(database_uri, own_database, times) as office, hostile_imap() as hostile:
+        server = {"host": "localhost", "port": hostile.port, "encryption": "NONE"}
+        await office.connect(imap=server)
+        hostile.answers["EXAMINE"] = cut
+        for peer in hostile.peers:
+            peer.cut()
+        await office.mailbox_state("DEGRADED")
+        before = len(hostile.peers)
+        started = time.monotonic()
+        await office.until(lambda: len(hostile.peers) >= before + 4)
+        assert time.monotonic() - started > 0.1 + 0.2 + 0.4 + 0.8 - 0.2
+
+
+# What comes
+
+
+async def test_a_hint_makes_it_arrive_long_before_it_would_be_looked_for(database_uri: str, own_database: str) -> None:
+    async with office_on(database_uri, own_database, replace(FAST, poll=3600.0)) as office:
+        await office.connect()
+        ada = await office.person("Ada", ADA)
+        await last_arrives(office, ada, "first", [])
+        await last_arrives(office, ada, "second", ["first"])
+
+
+async def test_a_burst_is_told_to_be_read(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    await office.dovecot.kill()
+    await office.mailbox_state("DEGRADED")
+    since = await office.brand.position()
+    for number in range(30):
+        office.deliver(a_mail(text=f"number {number}").as_bytes())
+    async with office.brand.viewer.subscription(STATES, since=since) as told:
+        await office.dovecot.start()
+        states = [(await told.data())["mailbox"]["state"]]
+        while states[-1] != "CONNECTED":
+            states.append((await told.data())["mailbox"]["state"])
+    assert states[-2:] == ["SYNCING", "CONNECTED"]
+    assert texts(await office.messages(ada)) == [f"number {number}" for number in range(30)]
+
+
+async def test_a_mail_that_vanishes_while_it_is_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner deletes it between its header and its body."""
+    ada = await office.person("Ada", ADA)
+    fetched = mailbox_reading.fetched
+
+    async def vanishing(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
+        for file in office.dovecot.files(BRAND):
+            if b"vanishes" in file.read_bytes():
+                file.unlink()
+        return await fetched(imap, header, envelope)
+
+    monkeypatch.setattr(mailbox_reading, "fetched", vanishing)
+    office.deliver(a_mail(text="vanishes").as_bytes())
+    office.deliver(a_mail(text="stays").as_bytes())
+    assert texts(await office.until_messages(ada, 1)) == ["stays"]
+    await last_arrives(office, ada, "after it", ["stays"])
+
+
+# What cannot be taken apart
+
+
+# A part begins in each line: more than a parser may do.
+DEADLY = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--c\r\n" * (25 * 2**20 // 5 - 100)
+
+
+async def test_what_cannot_be_taken_apart_stops_nothing_and_is_kept(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    raw = f"From: {ADA}\r\nTo: {BRAND}\r\n".encode() + DEADLY
+    office.deliver(raw)
+    await last_arrives(office, ada, "after it", [])
+    [held] = await quarantined(office, 1)
+    assert (held["state"], held["sender"], held["mailbox"]["id"]) == ("HELD", ADA, office.mailbox)
+    assert held["size"] >= len(raw) and held["reason"]
+    office.deliver(raw)  # the same once more
+    await last_arrives(office, ada, "after both", ["after it"])
+    assert len(await quarantined(office, 1)) == 1
+    document = await office.brand.store.database.get("quarantined_mails", held["id"])
+    assert document is not None
+    blob = await office.brand.store.database.get("blobs", document["raw_id"])
+    assert blob is not None and blob["size"] == len(raw)
+    discarded = await office.brand.member.mutate(
+        "discardQuarantinedMail", "quarantinedMail { state }", quarantinedMailId=held["id"]
+    )
+    assert discarded["quarantinedMail"]["state"] == "DISCARDED"
+
+
+async def test_what_could_not_be_taken_apart_can_be_tried_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await office.person("Ada", ADA)
+    monkeypatch.setattr("sync.mail_workers.SECONDS", 0.01)  # so that a large mail is too much
+    office.deliver(a_mail(text="patience\n" * 200_000).as_bytes())
+    [held] = await quarantined(office, 1)
+    assert "computing time" in held["reason"]
+    retry = "userErrors { message }"
+    await office.brand.member.mutate("retryQuarantinedMail", retry, quarantinedMailId=held["id"])
+    database = office.brand.store.database
+    async with asyncio.timeout(DEADLINE):
+        while (await database.get("quarantined_mails", held["id"]) or {})["retry"]:
+            await asyncio.sleep(0.05)
+    [held] = await quarantined(office, 1)
+    assert held["state"] == "HELD"
+    monkeypatch.undo()
+    await office.brand.member.mutate("retryQuarantinedMail", retry, quarantinedMailId=held["id"])
+    [message] = await office.until_messages(ada, 1)
+    assert message["text"].startswith("patience")
+    async with asyncio.timeout(DEADLINE):
+        while (found := (await quarantined(office, 1))[0])["state"] != "RECOVERED":
+            await asyncio.sleep(0.05)
+    assert texts(found["messages"]) == texts([message])
+
+
+async def test_a_mail_that_is_too_large_to_be_fetched(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header is kept, and is never taken for the mail."""
+    monkeypatch.setattr(mailbox_reading, "MOST_BYTES", 100_000)
+    monkeypatch.setattr("sync.mail_service.MOST_BYTES", 100_000)
+    ada = await office.person("Ada", ADA)
+    office.deliver(a_mail(text="x" * 70 + "\n" + "too large\n" * 20_000).as_bytes())
+    await last_arrives(office, ada, "small", [])
+    [held] = await quarantined(office, 1)
+    assert held["sender"] == ADA and held["size"] > 200_000 and "too large" in held["reason"]
+    await office.brand.member.mutate("retryQuarantinedMail", "position", quarantinedMailId=held["id"])
+    database = office.brand.store.database
+    async with asyncio.timeout(DEADLINE):
+        while (await database.get("quarantined_mails", held["id"]) or {})["retry"]:
+            await asyncio.sleep(0.05)
+    assert (await quarantined(office, 1))[0]["state"] == "HELD"
+    assert texts(await office.messages(ada)) == ["small"]
+
+
+async def test_a_mail_that_we_fail_at_stops_no_other(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = await office.person("Ada", ADA)
+    take_in = mail_in.take_in
+
+    async def faulty(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
+        if "poison" in mail.text:
+            raise ZeroDivisionError
+        return await take_in(store, caller, mail)
+
+    monkeypatch.setattr(mail_in, "take_in", faulty)
+    office.deliver(a_mail(text="poison").as_bytes())
+    await last_arrives(office, ada, "after it", [])
+    [held] = await quarantined(office, 1)
+    assert "error on this side" in held["reason"]
+    assert "ZeroDivisionError" in caplog.text
+    caplog.clear()
+
+
+# Whether all is there
+
+
+async def test_gaps_are_found_and_filled(office: Office) -> None:
+    """Mails that were never looked at, as if a process had lost its memory of them."""
+    ada, bob = await office.person("Ada", ADA), await office.person("Bob", BOB)
+    for number in range(6):
+        office.deliver(a_mail(text=f"number {number}").as_bytes())
+    office.deliver(a_mail(STRANGER, text="none of ours").as_bytes())
+    await office.until_messages(ada, 6)
+    database = office.brand.store.database
+    await office.check()
+    lost = [each for each in await database.find("mail_uids", {}) if each["uid"] in (2, 5)]
+    for each in lost:
+        await database.delete("mail_uids", {"_id": each["_id"]})
+    found = await office.check()
+    assert (found["missing"], found["repaired"]) == (2, 2)
+    found = await office.check()
+    assert found["missing"] == 0 and found["compared"] >= 8
+    assert len(await office.messages(ada)) == 6 and await office.messages(bob) == []
+
+
+# Servers that number their mail anew
+
+
+async def reset(office: Office, *folders: str) -> None:
+    await office.dovecot.kill()
+    await office.mailbox_state("DEGRADED")
+    for folder in folders:
+        office.dovecot.reset_folder(BRAND, folder)
+    await office.dovecot.start()
+
+
+async def test_a_server_that_numbers_its_mail_anew(database_uri: str, own_database: str) -> None:
+    """Nothing comes twice, nothing is lost, and what is history stays history."""
+    async with office_on(database_uri, own_database) as office:
+        ada = await office.person("Ada", ADA)
+        history = a_mail(text="history").as_bytes()
+        office.deliver(history)
+        age(office, 2 * 24 * 3600)
+        await office.connect()
+        office.deliver(a_mail(text="read before").as_bytes())
+        await office.until_messages(ada, 1)
+        await office.dovecot.kill()
+        await office.mailbox_state("DEGRADED")
+        office.deliver(a_mail(text="came with it").as_bytes())
+        office.dovecot.reset_folder(BRAND)
+        await office.dovecot.start()
+        before = texts(await office.until_messages(ada, 2))
+        assert before == ["read before", "came with it"]
+        await office.mailbox_state("CONNECTED")
+        await last_arrives(office, ada, "after it", before)
+        found = await office.check()
+        assert found["missing"] == 0 and found["compared"] >= 3
+
+
+def age(office: Office, seconds: float) -> None:
+    """Makes all that is in the mailbox so much older."""
+    for file in office.dovecot.files(BRAND):
+        os.utime(file, (time.time() - seconds,) * 2)
+
+
+async def test_one_that_does_so_again_and_again_is_paused(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    office.deliver(a_mail(BRAND, ADA, text="sent").as_bytes(), "Sent")
+    office.deliver(a_mail(text="read before").as_bytes())
+    before = texts(await office.until_messages(ada, 2))
+    for number in range(2):
+        await reset(office, "INBOX", "Sent")
+        await office.mailbox_state("CONNECTED")
+        await last_arrives(office, ada, f"after reset {number}", before)
+        before.append(f"after reset {number}")
+    await reset(office, "INBOX")
+    mailbox = await office.mailbox_state("PAUSED")
+    assert "anew" in mailbox["reason"]
+    office.deliver(a_mail(text="while paused").as_bytes())
+    assert (await office.connect())["userErrors"] == []
+    await office.mailbox_state("CONNECTED")
+    assert sorted(texts(await office.until_messages(ada, len(before) + 1))) == sorted([*before, "while paused"])
+
+
+async def test_a_mail_that_may_have_been_sent_is_found_among_renumbered_ones(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    office.deliver(a_mail(BRAND, ADA, text="sent").as_bytes(), "Sent")
+    await office.until_messages(ada, 1)
+    office.smtp.scripts[ADA] = Script("ANSWER", Act.DROP, times=1)
+    sent = await office.send(ada)
+    await office.until_state(ada, sent["id"], "UNKNOWN")
+    await office.dovecot.kill()
+    await office.mailbox_state("DEGRADED")
+    office.deliver(office.smtp.mails[0].raw, "Sent")
+    office.dovecot.reset_folder(BRAND, "Sent")
+    await office.dovecot.start()
+    await office.until_state(ada, sent["id"], "SENT")
+
+
+# Reconnecting
+
+
+async def test_a_mailbox_that_only_sends_is_not_read_when_it_is_connected_anew(office: Office) -> None:
+    for _ in range(2):
+        assert (await office.connect(access="SEND_ONLY"))["userErrors"] == []
+    state = await office.brand.store.database.get("mail_states", office.mailbox)
+    assert state is not None and state["active"] == 0
