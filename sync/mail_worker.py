@@ -28,9 +28,12 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends a process that has no handler for it
         answer = pickle.dumps(answer_to(raw), protocol=5)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        sys.stdout.buffer.write(len(answer).to_bytes(SIZE, "big"))
-        sys.stdout.buffer.write(answer)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(len(answer).to_bytes(SIZE, "big"))
+            sys.stdout.buffer.write(answer)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            os._exit(0)  # who asked is gone, and nobody needs to be told
 
 
 def read(stream: BinaryIO) -> bytes | None:

@@ -83,7 +83,7 @@ class MailProcess:
 
     async def ended(self) -> Life:
         """What became of it, once it is dead."""
-        life = await self._life
+        life = await asyncio.shield(self._life)
         await asyncio.to_thread(self._process.join)
         return life
 

@@ -27,7 +27,7 @@ from storage.embedded import embedded_engine
 from storage.store import open_store
 from tests import client, sse, test_executor
 from tests.server import running
-from tests.soak import kills, paging, redis_outage, two_processes
+from tests.soak import kills, mail, paging, redis_outage, two_processes
 from tests.soak.two_processes import Load
 from tests.storage import log_model
 
@@ -74,6 +74,11 @@ async def soak_kills(soak: Soak) -> str:
         return await kills.run(store, soak.uri, soak.database, soak.scaled(500, 20), soak.seed)
 
 
+async def soak_mail(soak: Soak) -> str:
+    mails, kills, sends = soak.scaled(1000, 40), soak.scaled(50, 4), soak.scaled(1000, 24)
+    return await mail.run(soak.uri, soak.database, mails, kills, sends, soak.seed)
+
+
 async def soak_model(soak: Soak) -> str:
     """The log's protocol in schedules made by chance."""
     schedules = soak.scaled(30_000, 500)
@@ -109,6 +114,7 @@ PARTS: dict[str, Callable[[Soak], Awaitable[str]]] = {
     "redis outage": soak_redis_outage,
     "paging": soak_paging,
     "kills": soak_kills,
+    "mail": soak_mail,
     "log model": soak_model,
     "executors": soak_executors,
 }
