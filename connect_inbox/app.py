@@ -29,14 +29,22 @@ from connect_inbox.timings import Timings
 from storage import attachments
 from storage.store import Store
 from sync.mail_access import MailAccess
+from sync.mail_counters import MailCounters
 
 PATH = "/graphql"
 
 
 def create_app(
-    settings: Settings, store: Store, mail: MailAccess | None = None, callback: oauth.Callback | None = None
+    settings: Settings,
+    store: Store,
+    mail: MailAccess | None = None,
+    callback: oauth.Callback | None = None,
+    counters: MailCounters | None = None,
 ) -> Starlette:
-    """The app on an open store. What it holds itself is opened and closed by its lifespan."""
+    """The app on an open store. What it holds itself is opened and closed by its lifespan.
+
+    `counters` are of who reads and sends mail beside it, if this process does.
+    """
     logs.quieten_server()
     answered: logs.Answered = Counter()
 
@@ -49,8 +57,9 @@ def create_app(
             app.state.sockets = Sockets(store, gate, groups, intake, origins, settings.init_timeout)
             app.state.files = Files(store, gate, intake, origins, settings.max_attachment_size)
             counted = Sources(
-                store, groups, intake, app.state.endpoint, app.state.sockets, answered, loop_lag=Timings()
-            )
+                store, groups, intake, app.state.endpoint, app.state.sockets, answered, counters or MailCounters(),
+                loop_lag=Timings(),
+            )  # fmt: skip
             async with open_metrics(counted) as app.state.metrics:
                 yield
 

@@ -31,6 +31,7 @@ from connect_inbox.logs import Answered
 from connect_inbox.timings import Timings
 from storage.head import Head
 from storage.store import Store
+from sync.mail_counters import MailCounters
 
 INTERVAL = 0.25  # seconds between two looks at how late the event loop is
 
@@ -45,6 +46,7 @@ class Sources(Collector):
     endpoint: Endpoint
     sockets: Sockets
     answered: Answered
+    mail: MailCounters
     loop_lag: Timings
 
     def collect(self) -> Iterator[Metric]:
@@ -52,6 +54,7 @@ class Sources(Collector):
         yield from self._transports()
         yield from self._subscriptions()
         yield from self._log()
+        yield from self._mail()
         yield from self._surroundings()
 
     def _operations(self) -> Iterator[Metric]:
@@ -93,6 +96,16 @@ class Sources(Collector):
         behind = max((committed(head) - max(head.known, 0) for head in heads), default=0)
         yield gauge("log_behind", "Positions that the worst workspace has to apply. If it stays: see the log.", behind)
         yield gauge("workspaces_followed", "Workspaces with subscribers here.", len(self.store.log.followed()))
+
+    def _mail(self) -> Iterator[Metric]:
+        mail = self.mail
+        yield gauge("mailboxes_read", "Mailboxes that this process reads.", mail.reading)
+        about = "Mails found in mailboxes, by what became of them."
+        yield counters("mails_found", about, "became", mail.found)
+        about = "Tries to send a mail, for each recipient, by what came of them."
+        yield counters("mails_sent", about, "outcome", mail.sent)
+        about = "Times that a mailbox's server failed, by kind."
+        yield counters("mail_failures", about, "kind", mail.failures)
 
     def _surroundings(self) -> Iterator[Metric]:
         yield counter("database_calls", "Calls to the database.", self.store.database.calls)

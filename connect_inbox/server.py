@@ -25,6 +25,7 @@ from storage.formats import UnknownFormat
 from storage.keys import KeyFileError, WrongSeal, keys_in
 from storage.store import Store, open_store
 from sync.mail_access import MailAccess
+from sync.mail_counters import MailCounters
 from sync.mail_service import mail_service
 from sync.mailbox_connecting import connect_with_tokens
 from sync.oauth_providers import open_providers
@@ -169,10 +170,14 @@ class Server(uvicorn.Server):
 
 
 def uvicorn_config(
-    settings: Settings, store: Store, mail: MailAccess | None = None, callback: Callback | None = None
+    settings: Settings,
+    store: Store,
+    mail: MailAccess | None = None,
+    callback: Callback | None = None,
+    counters: MailCounters | None = None,
 ) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, store, mail, callback),
+        create_app(settings, store, mail, callback, counters),
         http=RequestProtocol,
         ws=SocketProtocol,
         ws_ping_interval=PING_INTERVAL,
@@ -196,10 +201,11 @@ async def serving(settings: Settings, store: Store, bound: socket.socket) -> Asy
         callback = (
             Callback(store, mail.providers, partial(connect_with_tokens, store, mail)) if mail.providers else None
         )
-        server = Server(uvicorn_config(settings, store, mail, callback))
+        counters = MailCounters()
+        server = Server(uvicorn_config(settings, store, mail, callback, counters))
         await stack.enter_async_context(background(run_upkeep(store, settings.upkeep_interval, settings.log_days)))
         if settings.sync:
-            await stack.enter_async_context(mail_service(store, mail))
+            await stack.enter_async_context(mail_service(store, mail, counters=counters))
         running = asyncio.create_task(server.serve(sockets=[bound]))
         try:
             async with background(server.listening.wait()) as listening:

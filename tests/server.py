@@ -15,13 +15,16 @@ from connect_inbox.server import uvicorn_config
 from connect_inbox.settings import Settings
 from storage.store import Store
 from sync.mail_access import MailAccess
+from sync.mail_counters import MailCounters
 from tests.client import DEADLINE, Server
 
 
 @asynccontextmanager
-async def running(store: Store, settings: Settings, mail: MailAccess | None = None) -> AsyncIterator[Server]:
+async def running(
+    store: Store, settings: Settings, mail: MailAccess | None = None, counters: MailCounters | None = None
+) -> AsyncIterator[Server]:
     """The app, listening on a free port."""
-    config = uvicorn_config(settings, store, mail)
+    config = uvicorn_config(settings, store, mail, counters=counters)
     config.port = 0
     server = uvicorn.Server(config)
     with contextlib.suppress(asyncio.CancelledError):

@@ -20,6 +20,7 @@ from connect_inbox.settings import Settings
 from storage.keys import KeyRing, new_key
 from storage.store import Store, open_store
 from sync.mail_access import MailAccess
+from sync.mail_counters import MailCounters
 from sync.mail_service import mail_service
 from sync.mail_times import MailTimes
 from tests.api.conftest import Brand, create_brand
@@ -216,11 +217,11 @@ async def open_office(store: Store, times: MailTimes | None = FAST) -> AsyncIter
 
         smtp.on_mail = deliver
         mail = MailAccess(allowed_hosts=frozenset({"localhost"}), ca_file=dovecot.ca_file)
-        settings = Settings(rate_per_token=0, rate_per_address=0)
-        async with running(store, settings, mail) as server:
+        settings, counters = Settings(rate_per_token=0, rate_per_address=0, metrics=True), MailCounters()
+        async with running(store, settings, mail, counters) as server:
             office = Office(await create_brand(store, server), dovecot, smtp, mail)
             if times is None:
                 yield office
                 return
-            async with mail_service(store, mail, times):
+            async with mail_service(store, mail, times, counters):
                 yield office

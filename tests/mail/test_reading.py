@@ -14,12 +14,16 @@ from schema.types.context import Caller
 from storage import mail_in
 from storage.log import Outcome
 from storage.mail_in import FoundMail, Taken
+from storage.mail_states import QUARANTINED as HELD
+from storage.mail_states import TAKEN_IN
 from storage.store import Store
 from sync import mailbox_reading
 from sync.imap import FetchedHeader, ImapConnection
 from sync.mail import Envelope
+from sync.mail_parsing import parse
 from sync.mail_taking import Found
 from tests.client import Json
+from tests.mail.corpus import corpus
 from tests.mail.hostile_imap import Answer, cut, endless_line, flood, hostile_imap, silence
 from tests.mail.office import ADA, BOB, BRAND, DEADLINE, FAST, STRANGER, Office, a_mail, office_on
 from tests.smtp_receiver import Act, Script
@@ -390,3 +394,25 @@ async def test_a_mailbox_that_only_sends_is_not_read_when_it_is_connected_anew(o
         assert (await office.connect(access="SEND_ONLY"))["userErrors"] == []
     state = await office.brand.store.database.get("mail_states", office.mailbox)
     assert state is not None and state["active"] == 0
+
+
+# Mails that others wrote
+
+
+async def test_every_mail_of_the_corpus_is_stored_or_quarantined(office: Office) -> None:
+    mails = {path.name: path.read_bytes() for path in sorted(corpus("messages").iterdir())}
+    ada = await office.person("Ada", ADA)
+    for raw in mails.values():
+        office.deliver(f"From: {ADA}\r\n".encode() + raw)
+    database = office.brand.store.database
+    async with asyncio.timeout(3 * DEADLINE):
+        while len(noted := await database.find("mail_uids", {}, sort=[("uid", 1)])) < len(mails):
+            await asyncio.sleep(0.1)
+    became = dict(zip(mails, [each["became"] for each in noted], strict=True))
+    assert set(became.values()) <= {TAKEN_IN, HELD}, became
+    messages = await database.find("messages", {"workspace": office.brand.workspace})
+    assert {each["thread_id"] for each in messages} == {ada}
+    held = await database.find("quarantined_mails", {"workspace": office.brand.workspace})
+    different = {(each.message_id, each.content_hash) for each in map(parse, mails.values())}
+    assert len(messages) + len(held) == len(different), "copies of one mail are one message"
+    await office.messages(ada)  # all of them can be told

@@ -18,8 +18,8 @@ from tests.soak.two_processes import all_changes
 TIMES = replace(FAST, lease=0.6, filing=0.0)
 PEOPLE = 12
 SENDING = 4  # mails that wait for a process that is killed
-LATEST = 120  # writes that a process has done by then, at most
-LONGEST = 2.0  # seconds that a process lives, if it does not come so far
+LATEST = 60  # writes that a process has done by then, at most
+LONGEST = 4.0  # seconds that a process lives, if it does not come so far
 DEADLINE = 300.0  # seconds for what is left to do in the end
 
 Deliver = Callable[[], Coroutine[Any, Any, None]]
