@@ -6,32 +6,27 @@ finds that of another who is gone by now does not give it again, but says that n
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
-from dataclasses import dataclass
 
-from schema.types.context import Caller
-from schema.types.mailbox import Mailbox, MailboxAccess, MailboxState
-from schema.types.message import DeliveryState, Message, RecipientKind
-from storage import files, mailboxes, outbox
+from schema.types.mailbox import MailboxState
+from schema.types.message import DeliveryState
+from storage import mailboxes, outbox
 from storage.database import is_of_database
 from storage.deliveries import States
-from storage.documents import Document, from_document
+from storage.documents import Document
 from storage.outbox import DONE, TO_FILE, WAITING
 from storage.store import Store
-from storage.workspaces import operator_of
-from sync.composing import OutgoingFile, OutgoingMail, compose
 from sync.composing_headers import Uncomposable
-from sync.imap import imap_connection
 from sync.lease import LeaseLost, after, kept, time_now
-from sync.mail import Address
 from sync.mail_access import MailAccess, secret_of
 from sync.mail_counters import MailCounters
 from sync.mail_server import Failure, MailServerFailed
 from sync.mail_taking import OUR_FAULT
 from sync.mail_times import MailTimes, pause_after
 from sync.oauth import ReconnectNeeded
+from sync.outbox_filing import file
+from sync.outbox_item import Sending, compose_mail, files_itself, is_out_of_time, opened, put_off
 from sync.smtp import OutcomeUnknown, RecipientOutcome, smtp_connection
 
 logger = logging.getLogger("connect_inbox.sync")
@@ -42,33 +37,6 @@ LOST = "whoever sent it was ended before the server had answered"
 
 class NotOurs(Exception):
     """Somebody else has the item by now, or has given the mail to a server."""
-
-
-@dataclass(frozen=True)
-class Sending:
-    """One item that is worked on."""
-
-    store: Store
-    access: MailAccess
-    times: MailTimes
-    counters: MailCounters
-    caller: Caller
-    owner: str  # of the lease
-    item: Document
-    message: Message
-    mailbox: Mailbox
-
-    @property
-    def id(self) -> str:
-        return str(self.message.id)
-
-    @property
-    def waiting(self) -> list[str]:
-        """The addresses that have not been answered for."""
-        return [
-            each.address for each in self.message.recipients
-            if each.delivery and each.delivery.state is DeliveryState.QUEUED
-        ]  # fmt: skip
 
 
 async def work_on(store: Store, access: MailAccess, times: MailTimes, counters: MailCounters, item: Document) -> None:
@@ -85,19 +53,6 @@ async def work_on(store: Store, access: MailAccess, times: MailTimes, counters: 
             await (send(sending) if sending.item["stage"] == WAITING else file(sending))
     except (LeaseLost, NotOurs):
         return
-
-
-async def opened(
-    store: Store, access: MailAccess, times: MailTimes, counters: MailCounters, id: str, owner: str
-) -> Sending:
-    item, document = await store.database.get("outbox", id), await store.database.get("messages", id)
-    assert item is not None and document is not None, "they were made in one change"
-    mailbox = await store.database.get("mailboxes", item["mailbox"])
-    assert mailbox is not None, "what is sent from is never deleted"
-    return Sending(
-        store, access, times, counters, operator_of(item["workspace"]), owner, item, from_document(Message, document),
-        from_document(Mailbox, mailbox),
-    )  # fmt: skip
 
 
 async def send(sending: Sending) -> None:
@@ -191,19 +146,6 @@ def state_of(outcome: RecipientOutcome) -> tuple[DeliveryState, str]:
     return DeliveryState.QUEUED if outcome.temporary else DeliveryState.FAILED, outcome.words
 
 
-def is_out_of_time(sending: Sending) -> bool:
-    return bool(time_now() - sending.item["first"] > sending.times.give_up * 1000)
-
-
-def files_itself(sending: Sending) -> bool:
-    """Whether nobody but the provider needs to put the mail into the Sent folder."""
-    if sending.mailbox.access is MailboxAccess.SEND_ONLY or sending.mailbox.imap is None:
-        return True
-    providers = sending.access.providers
-    provider = providers.get(sending.mailbox.provider) if providers else None
-    return provider is not None and provider.files_sent
-
-
 def stage_after(sending: Sending, is_accepted: bool = False) -> int:
     """What is left to be done once everybody was answered for: a mail that somebody got is filed."""
     got = any(each.delivery and each.delivery.state in GOT for each in sending.message.recipients)
@@ -215,15 +157,11 @@ async def retry(sending: Sending, reason: str, seconds: float | None = None) -> 
     if is_out_of_time(sending):
         await fail(sending, reason)
         return
-    waiting = sending.waiting
-    if {each.delivery.detail for each in sending.message.recipients if each.delivery and each.address in waiting} == {
-        reason
-    }:
-        attempts = sending.item["attempts"] + 1
-        due = after(pause_after(sending.times, attempts) if seconds is None else seconds)
-        await outbox.put_off(sending.store, sending.id, sending.owner, due, attempts)
+    waiting = [each for each in sending.message.recipients if each.address in sending.waiting]
+    if all(each.delivery and each.delivery.detail == reason for each in waiting):
+        await put_off(sending, seconds)  # which is nothing new to anybody
         return
-    await settle(sending, dict.fromkeys(waiting, (DeliveryState.QUEUED, reason)), WAITING, seconds)
+    await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.QUEUED, reason)), WAITING, seconds)
 
 
 async def fail(sending: Sending, reason: str) -> None:
@@ -249,60 +187,3 @@ async def settle(sending: Sending, states: States, stage: int, seconds: float | 
     await outbox.settle(
         sending.store, sending.caller, sending.id, lowered, stage, after(seconds), attempts, sending.owner
     )
-
-
-async def compose_mail(sending: Sending) -> bytes:
-    """The mail, the same at every try but for who gets it in this one."""
-    message, mailbox = sending.message, sending.mailbox
-    by_kind = {
-        kind: [Address(each.address) for each in message.recipients if each.kind is kind] for kind in RecipientKind
-    }
-    assert message.mail_id is not None, "what we send has a Message-ID"
-    mail = OutgoingMail(
-        message_id=message.mail_id,
-        sender=Address(message.sender_address or mailbox.address, mailbox.name),
-        to=by_kind[RecipientKind.TO],
-        cc=by_kind[RecipientKind.CC],
-        subject=message.subject or "",
-        text=message.text,
-        html=message.safe_html,
-        attachments=[
-            OutgoingFile(each.name, each.content_type, await content_of(sending, each.blob_id), each.content_id)
-            for each in message.attachments
-        ],
-        in_reply_to=message.references[-1] if message.references else None,
-        references=message.references,
-        date=message.sent_at,
-        automatic=message.automatic,
-    )
-    return await asyncio.to_thread(compose, mail)  # with large files it takes time
-
-
-async def content_of(sending: Sending, blob_id: str) -> bytes:
-    stored = files.read_bytes(sending.store, sending.caller.workspace, blob_id)
-    return b"".join([chunk async for chunk in stored])
-
-
-# Filing
-
-
-async def file(sending: Sending) -> None:
-    """Puts a sent mail into the mailbox's Sent folder, unless it is there already."""
-    try:
-        secret = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox)
-        assert sending.mailbox.imap is not None and sending.message.mail_id is not None, "or nothing is to be filed"
-        server = sending.access.server(sending.mailbox.imap, secret, sending.mailbox.provider is not None)
-        async with imap_connection(server) as connection:
-            names = await connection.folders()
-            if names.sent is not None:
-                await connection.select(names.sent)
-                if not await connection.find_message_id(sending.message.mail_id):
-                    await connection.append(names.sent, await compose_mail(sending))
-    except (MailServerFailed, ReconnectNeeded) as failed:
-        logger.info("a sent mail could not be filed yet: %s", failed)
-        if not is_out_of_time(sending):
-            attempts = sending.item["attempts"] + 1
-            due = after(pause_after(sending.times, attempts))
-            await outbox.put_off(sending.store, sending.id, sending.owner, due, attempts)
-            return
-    await outbox.finish_filing(sending.store, sending.id)
