@@ -9,9 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from schema.types.message import DeliveryState
+from storage import outbox
 from storage.keys import KeyRing
 from storage.outbox import DONE
 from storage.store import open_store
+from storage.workspaces import operator_of
 from sync.mail_service import mail_service
 from tests.client import Json, until
 from tests.mail.office import ADA, BOB, BRAND, FAST, KEY, Office, a_mail, answer_to, office_on, parsed
@@ -232,6 +235,30 @@ async def test_two_services_send_each_mail_once(database_uri: str, own_database:
                 await office.until_state(ada, each["id"], "SENT")
         ids = [parsed(each.raw)["Message-ID"] for each in office.smtp.mails]
         assert len(ids) == len(set(ids)) == 20
+
+
+async def test_only_who_holds_a_mail_may_begin_to_give_it_and_only_once(database_uri: str, own_database: str) -> None:
+    """However late one who has lost it comes back, and whatever that one says then."""
+    async with idle_office(database_uri, own_database) as office:
+        ada = await office.person("Ada", ADA)
+        id = (await office.send(ada))["id"]
+        store, caller = office.brand.store, operator_of(office.brand.workspace)
+
+        async def begins(owner: str) -> bool:
+            return await outbox.begin_sending(store, caller, id, owner, [ADA])
+
+        async def settle(owner: str, state: DeliveryState) -> str:
+            await outbox.settle(store, caller, id, {ADA: (state, None)}, outbox.DONE, 0, 1, owner)
+            [message] = await office.messages(ada)
+            return str(message["delivery"]["state"])
+
+        assert await outbox.claim(store, id, "late", now=1, until=2)
+        assert await outbox.claim(store, id, "next", now=3, until=4)
+        assert not await outbox.claim(store, id, "third", now=3, until=5)
+        assert [await begins("late"), await begins("next"), await begins("next")] == [False, True, False]
+        assert await settle("late", DeliveryState.QUEUED) == "SENDING"
+        assert await settle("next", DeliveryState.SENT) == "SENT"
+        assert not await outbox.claim(store, id, "third", now=9, until=10)
 
 
 async def test_what_is_being_sent_is_finished_when_the_service_ends(database_uri: str, own_database: str) -> None:
