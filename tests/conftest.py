@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pymongo import AsyncMongoClient
 
 from storage.embedded import embedded_engine
 from storage.store import Store, open_store
+from tests.databases import database_of_its_own
 from tests.team import Team, create_team
 
 MEMORY = Path("/dev/shm")  # where there is one, the database does not wait for a disk
@@ -32,20 +31,15 @@ async def database_uri() -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def database_name(database_uri: str) -> AsyncIterator[str]:
-    """A database that nobody else has, and that is gone afterwards."""
-    name = f"connect_inbox_test_{secrets.token_hex(6)}"
-    yield name
-    async with AsyncMongoClient[dict[str, object]](database_uri) as client:
-        await client.drop_database(name)
+    async with database_of_its_own(database_uri, "test") as name:
+        yield name
 
 
 @pytest.fixture
 async def own_database(database_uri: str) -> AsyncIterator[str]:
     """A database for one test, whose processes would otherwise look after the workspaces of all tests."""
-    name = f"connect_inbox_own_{secrets.token_hex(6)}"
-    yield name
-    async with AsyncMongoClient[dict[str, object]](database_uri) as client:
-        await client.drop_database(name)
+    async with database_of_its_own(database_uri) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -43,11 +43,13 @@ async def test_credentials_are_kept_until_they_are_forgotten(store: Store) -> No
     assert await credentials.load(store, "w1", "m1") is None
 
 
-async def test_nothing_shown_or_stored_is_secret(store: Store) -> None:
-    await credentials.save(store, "w1", "m2", PASSWORD)
-    await credentials.save(store, "w1", "m3", GIVEN)
-    assert SECRET not in f"{PASSWORD!r} {PASSWORD} {GIVEN!r} {await credentials.hold(store, 'w1', 'm3')!r} {store!r}"
-    stored = await dump(store)
+async def test_nothing_shown_or_stored_is_secret(database_uri: str, own_database: str) -> None:
+    async with open_store(database_uri, own_database) as store:
+        await credentials.save(store, "w1", "m2", PASSWORD)
+        await credentials.save(store, "w1", "m3", GIVEN)
+        held = await credentials.hold(store, "w1", "m3")
+        assert SECRET not in f"{PASSWORD!r} {PASSWORD} {GIVEN!r} {held!r} {store!r}"
+        stored = await dump(store)
     assert "w1:m2" in stored and SECRET not in stored
 
 

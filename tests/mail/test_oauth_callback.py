@@ -22,10 +22,11 @@ from schema.types.errors import Refused, UserErrorCode, forbidden
 from storage import credentials, oauth_flows
 from storage.credentials import Credentials
 from storage.oauth_flows import Flow
-from storage.store import Store
+from storage.store import Store, open_store
 from sync.mail_server import Failure, MailServerFailed
 from sync.oauth import ReconnectNeeded, begin, fresh_token
 from sync.oauth_providers import Providers, open_providers
+from tests.databases import database_of_its_own
 from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, DEADLINE, Oidc, oidc_server, visit
 
@@ -97,10 +98,12 @@ async def place_at(store: Store) -> AsyncIterator[Place]:
 
 
 @pytest.fixture(scope="module")
-async def shared(store: Store) -> AsyncIterator[Place]:
+async def shared(database_uri: str) -> AsyncIterator[Place]:
+    """On a database of its own, all of which is looked through for secrets."""
     needs_node()
-    async with place_at(store) as place:
-        yield place
+    async with database_of_its_own(database_uri) as name, open_store(database_uri, name) as store:
+        async with place_at(store) as place:
+            yield place
 
 
 @pytest.fixture
