@@ -18,7 +18,7 @@ from tests.soak.two_processes import all_changes
 TIMES = replace(FAST, lease=0.6, filing=0.0)
 PEOPLE = 12
 SENDING = 4  # mails that wait for a process that is killed
-LATEST = 60  # writes that a process has done by then, at most
+LATEST = (12, 60, 200)  # writes that a process has done by then, at most: of a few mails, or of many
 LONGEST = 4.0  # seconds that a process lives, if it does not come so far
 DEADLINE = 300.0  # seconds for what is left to do in the end
 
@@ -39,7 +39,7 @@ async def run(uri: str, database: str, mails: int, kills: int, sends: int, seed:
 
 async def live(order: Order, random: Random, meanwhile: Deliver) -> str:
     """A process that lives for some time, and is killed; before which write, or nothing where that was not why."""
-    async with mail_process(replace(order, dies_at=random.randint(1, LATEST))) as process:
+    async with mail_process(replace(order, dies_at=random.randint(1, random.choice(LATEST)))) as process:
         await meanwhile()
         try:
             async with asyncio.timeout(random.uniform(0, LONGEST)):
