@@ -160,6 +160,18 @@ async def test_a_server_that_fails_is_left_alone_for_longer_each_time(database_u
         assert time.monotonic() - started < 0.8, "what was before it was well is forgotten"
 
 
+async def test_who_connects_a_mailbox_anew_waits_for_no_pause(database_uri: str, own_database: str) -> None:
+    async with office_on(database_uri, own_database, replace(FAST, first_pause=3600.0, longest_pause=3600.0)) as office:
+        await office.connect()
+        ada = await office.person("Ada", ADA)
+        await office.dovecot.kill()
+        await office.mailbox_state("DEGRADED")
+        office.deliver(a_mail(text="meanwhile").as_bytes())
+        await office.dovecot.start()
+        assert (await office.connect())["userErrors"] == []
+        assert texts(await office.until_messages(ada, 1)) == ["meanwhile"]
+
+
 # What comes
 
 
