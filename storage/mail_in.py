@@ -7,7 +7,7 @@ from datetime import datetime
 
 from schema.types.context import Caller
 from schema.types.errors import Refused, UserErrorCode, not_found
-from schema.types.mailbox import QuarantinedMail, QuarantineState
+from schema.types.mailbox import MailboxState, QuarantinedMail, QuarantineState
 from schema.types.message import (
     Attachment,
     CampaignMatch,
@@ -25,7 +25,7 @@ from storage import claims
 from storage.changes import Turn
 from storage.claims import claim_id
 from storage.deliveries import States, addresses_in, put_states
-from storage.documents import Document, from_document, to_document, to_value
+from storage.documents import Document, from_document, to_document, to_milliseconds, to_value
 from storage.indexes import OF_WORKSPACE, RETRIES
 from storage.log import Outcome
 from storage.mailboxes import access_mailbox
@@ -76,6 +76,7 @@ class FoundMail:
     is_automatic: bool = False
     attachments: list[Attachment] = field(default_factory=list)
     raw_id: str | None = None
+    connected_at: datetime | None = None  # when the mailbox was that it was read from; None where that says nothing
     reports: list[ReportedState] = field(default_factory=list)
 
     @property
@@ -120,6 +121,8 @@ async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Take
 
 async def put_found(turn: Turn, mail: FoundMail) -> Taken:
     mailbox = await access_mailbox(turn, mail.mailbox_id)
+    if mail.connected_at is not None and not is_connected(mailbox, mail.connected_at):
+        return Taken([])
     known = await claims_of(turn, mail)
     if mail.is_sent:
         own = known.get(mail_id_claim(turn.workspace, mail.mail_id)) if mail.mail_id else None
@@ -132,6 +135,12 @@ async def put_found(turn: Turn, mail: FoundMail) -> Taken:
         await put_answered(turn, mail, known, people[0])
     taken = await put_copies(turn, mail, mailbox, people, known)
     return replace(taken, reported=sum(reported))
+
+
+def is_connected(mailbox: Document, at: datetime) -> bool:
+    """Whether a mailbox has not been disconnected since: who reads it may not know of that yet."""
+    is_same: bool = mailbox["connected_at"] == to_milliseconds(at)
+    return is_same and mailbox["state"] != MailboxState.DISCONNECTED.value
 
 
 async def claims_of(turn: Turn, mail: FoundMail) -> dict[str, Document]:

@@ -76,6 +76,8 @@ async def put_connected_anew(turn: Turn, old: Document, owner: str, new: NewMail
         del fields["name"]
     if new.is_shared is not None:
         fields["is_shared"] = int(new.is_shared)
+    if old["state"] == MailboxState.DISCONNECTED.value:
+        fields["connected_at"] = to_milliseconds(turn.at)
     is_fallback = int(not any(each["is_fallback"] for each in others))
     fields |= {"owner_id": owner, "is_fallback": is_fallback, **state_now(turn, MailboxState.CONNECTED)}
     turn.put(turn.begin("MAILBOX_CHANGED", old["_id"]), "mailboxes", old["_id"], fields)
@@ -87,6 +89,7 @@ async def put_mailbox(turn: Turn, owner: str, new: NewMailbox) -> str:
     id = new_id("mailbox")
     mailbox = Mailbox(
         id=id, state=MailboxState.CONNECTED, since=turn.at, last_success_at=turn.at, created_at=turn.at,
+        connected_at=turn.at,
         is_fallback=not any(each["is_fallback"] for each in others), owner_id=owner, sender_ids=[],
         **{**vars(new), "is_shared": bool(new.is_shared)},
     )  # fmt: skip

@@ -31,7 +31,9 @@ from sync.mail_times import MailTimes, pause_after
 from sync.mail_workers import MailParsers
 from sync.mailbox_reading import MOST_BYTES, Flapping, Work, read
 from sync.oauth import ReconnectNeeded
+from sync.outbox_item import Post
 from sync.outbox_sending import work_on
+from sync.smtp_connections import SmtpConnections
 
 logger = logging.getLogger("connect_inbox.sync")
 
@@ -52,6 +54,7 @@ class MailService:
         self._parsers = parsers
         self._times = times
         self._counters = counters
+        self._post = Post(store, access, times, counters, SmtpConnections())
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._retrying: dict[str, asyncio.Task[None]] = {}
@@ -66,7 +69,7 @@ class MailService:
                         await look()
                     except Exception as error:
                         tell("looking for what is to be done", error)
-                await asyncio.sleep(self._times.look)
+                await self._wait()
         finally:
             try:
                 end([*self._reading.values(), *self._retrying.values()])
@@ -76,6 +79,18 @@ class MailService:
                 tasks = [*self._reading.values(), *self._retrying.values(), *self._sending.values()]
                 end(self._sending.values())
                 await asyncio.gather(*tasks, return_exceptions=True)
+                await self._post.connections.close_idle(0)
+
+    async def _wait(self) -> None:
+        """Until the next look: for a while, or, where all room to send was taken, until half of it is free."""
+        await self._post.connections.close_idle()
+        if len(self._sending) < MOST_SENDING:
+            await asyncio.sleep(self._times.look)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._times.look):
+                while len(self._sending) > MOST_SENDING // 2:
+                    await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
 
     async def _look_for_mailboxes(self) -> None:
         room = MOST_MAILBOXES - len(self._reading)
@@ -85,8 +100,7 @@ class MailService:
     async def _look_into_outbox(self) -> None:
         room = MOST_SENDING - len(self._sending)
         for item in await outbox.due_items(self._store, time_now(), room) if room > 0 else []:
-            work = work_on(self._store, self._access, self._times, self._counters, item)
-            self._start(self._sending, item["_id"], work)
+            self._start(self._sending, item["_id"], work_on(self._post, item))
 
     async def _look_for_retries(self) -> None:
         """For mails that could not be taken apart, and that somebody has asked to be tried again."""

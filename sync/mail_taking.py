@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from schema.types.context import Caller
@@ -25,6 +25,7 @@ logger = logging.getLogger("connect_inbox.sync")
 T = TypeVar("T")
 
 MOST_RAW = 64 * 1024 * 1024  # bytes of a raw mail that are kept
+MOST_HTML = 4 * 1024 * 1024  # bytes: an entry of the log has room for 16 MB
 MOST_TEXT = 200_000  # characters of a text; the raw mail has the rest
 OUR_FAULT = "an error on this side, which the operator's log tells of"
 
@@ -100,7 +101,8 @@ class Taking:
         try:
             parsed = await self.parsers.parse(found.raw)
             raw = await self.store_raw(found.raw)
-            return await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, raw.id)
+            mail = await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, raw.id)
+            return replace(mail, connected_at=self.mailbox.connected_at)
         except Unparsable as error:
             return await self.quarantine(found, str(error))
         except Exception as error:
@@ -153,7 +155,7 @@ async def found_mail(
         sent_at=parsed.sent_at,
         quoted_text=parsed.quoted[:MOST_TEXT] if parsed.quoted else None,
         signature=parsed.signature[:MOST_TEXT] if parsed.signature else None,
-        safe_html=parsed.html,
+        safe_html=parsed.html if parsed.html and len(parsed.html.encode()) <= MOST_HTML else None,
         has_remote_images=parsed.has_remote_images,
         is_automatic=parsed.is_automatic,
         attachments=stored,

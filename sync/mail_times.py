@@ -17,7 +17,7 @@ class MailTimes:
     check: float = 24 * 3600.0  # between two checks for completeness
     filing: float = 60.0  # after which a sent mail that its provider has not filed is filed by us
     give_up: float = 24 * 3600.0  # after which what could not be sent has failed
-    finish: float = 5.0  # for what is being sent, when the process is ended
+    finish: float = 3.0  # for what is being sent, when the process is ended
 
 
 def pause_after(times: MailTimes, failures: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from schema.types.context import Caller
 from schema.types.mailbox import Mailbox, MailboxAccess
-from schema.types.message import DeliveryState, Message, RecipientKind
+from schema.types.message import DeliveryState, Message, RecipientKind, with_remote_images
 from storage import files, outbox
 from storage.documents import Document, from_document
 from storage.store import Store
@@ -18,16 +18,24 @@ from sync.mail import Address
 from sync.mail_access import MailAccess
 from sync.mail_counters import MailCounters
 from sync.mail_times import MailTimes, pause_after
+from sync.smtp_connections import SmtpConnections
 
 
 @dataclass(frozen=True)
-class Sending:
-    """One item that is worked on."""
+class Post:
+    """What mail is sent with."""
 
     store: Store
     access: MailAccess
     times: MailTimes
     counters: MailCounters
+    connections: SmtpConnections
+
+
+@dataclass(frozen=True)
+class Sending(Post):
+    """One item that is worked on."""
+
     caller: Caller
     owner: str  # of the lease
     item: Document
@@ -47,17 +55,16 @@ class Sending:
         ]  # fmt: skip
 
 
-async def opened(
-    store: Store, access: MailAccess, times: MailTimes, counters: MailCounters, id: str, owner: str
-) -> Sending:
-    item, document = await store.database.get("outbox", id), await store.database.get("messages", id)
+async def opened(post: Post, id: str, owner: str) -> Sending:
+    database = post.store.database
+    item, document = await database.get("outbox", id), await database.get("messages", id)
     assert item is not None and document is not None, "they were made in one change"
-    mailbox = await store.database.get("mailboxes", item["mailbox"])
+    mailbox = await database.get("mailboxes", item["mailbox"])
     assert mailbox is not None, "what is sent from is never deleted"
+    message, found = from_document(Message, document), from_document(Mailbox, mailbox)
     return Sending(
-        store, access, times, counters, operator_of(item["workspace"]), owner, item, from_document(Message, document),
-        from_document(Mailbox, mailbox),
-    )  # fmt: skip
+        **vars(post), caller=operator_of(item["workspace"]), owner=owner, item=item, message=message, mailbox=found
+    )
 
 
 def is_out_of_time(sending: Sending) -> bool:
@@ -94,7 +101,7 @@ async def compose_mail(sending: Sending) -> bytes:
         cc=by_kind[RecipientKind.CC],
         subject=message.subject or "",
         text=message.text,
-        html=message.safe_html,
+        html=with_remote_images(message.safe_html) if message.safe_html else None,
         attachments=[
             OutgoingFile(each.name, each.content_type, await content_of(sending, each.blob_id), each.content_id)
             for each in message.attachments

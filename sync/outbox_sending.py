@@ -16,18 +16,16 @@ from storage.database import is_of_database
 from storage.deliveries import States
 from storage.documents import Document
 from storage.outbox import DONE, TO_FILE, WAITING
-from storage.store import Store
 from sync.composing_headers import Uncomposable
 from sync.lease import LeaseLost, after, kept, time_now
-from sync.mail_access import MailAccess, secret_of
-from sync.mail_counters import MailCounters
+from sync.mail_access import secret_of
 from sync.mail_server import Failure, MailServerFailed
 from sync.mail_taking import OUR_FAULT
-from sync.mail_times import MailTimes, pause_after
+from sync.mail_times import pause_after
 from sync.oauth import ReconnectNeeded
 from sync.outbox_filing import file
-from sync.outbox_item import Sending, compose_mail, files_itself, is_out_of_time, opened, put_off
-from sync.smtp import OutcomeUnknown, RecipientOutcome, smtp_connection
+from sync.outbox_item import Post, Sending, compose_mail, files_itself, is_out_of_time, opened, put_off
+from sync.smtp import OutcomeUnknown, RecipientOutcome
 
 logger = logging.getLogger("connect_inbox.sync")
 
@@ -39,15 +37,15 @@ class NotOurs(Exception):
     """Somebody else has the item by now, or has given the mail to a server."""
 
 
-async def work_on(store: Store, access: MailAccess, times: MailTimes, counters: MailCounters, item: Document) -> None:
+async def work_on(post: Post, item: Document) -> None:
     """Does what is due of an item, unless somebody else does."""
-    id, owner = item["_id"], secrets.token_hex(8)
+    id, owner, store, times = item["_id"], secrets.token_hex(8), post.store, post.times
     if not await outbox.claim(store, id, owner, time_now(), after(times.lease)):
         return
     try:
         async with kept(lambda until: outbox.keep(store, id, owner, until), times.lease):
             await store.log.refresh(item["workspace"])  # with all that whoever had it before has committed
-            sending = await opened(store, access, times, counters, id, owner)
+            sending = await opened(post, id, owner)
             if sending.item["lease"] != owner:
                 raise NotOurs  # it was done, and only not applied yet
             await (send(sending) if sending.item["stage"] == WAITING else file(sending))
@@ -123,8 +121,9 @@ async def give(sending: Sending, secret: str, raw: bytes) -> None:
             raise NotOurs
 
     server = sending.access.server(mailbox.smtp, secret, mailbox.provider is not None)
-    async with smtp_connection(server) as connection:
-        await note(sending, await connection.send(mailbox.address, addresses, raw, before_data))
+    async with sending.connections.connection(server) as connection:
+        outcomes = await connection.send(mailbox.address, addresses, raw, before_data)
+    await note(sending, outcomes)
 
 
 async def note(sending: Sending, outcomes: list[RecipientOutcome]) -> None:

@@ -107,7 +107,6 @@ class Dovecot:
         (folder / "dovecot.conf").write_text(configuration(installation))
         if token_check is not None:
             (folder / "tokens.conf").write_text(token_configuration(token_check))
-        (folder / "run").mkdir(mode=0o755, exist_ok=True)  # else it says at each start that it changes that
         (folder / "mails").mkdir(mode=0o700, exist_ok=True)
         self._write_users()
         self._give(folder, *folder.iterdir())
@@ -122,7 +121,7 @@ class Dovecot:
         command = find_dovecot()
         if command is None:
             raise DovecotFailed("dovecot cannot be found; on Debian: apt install dovecot-imapd")
-        (self.folder / "run" / "master.pid").unlink(missing_ok=True)  # of one that was killed
+        self._clear_run_folder()
         ids: dict[str, Any] = {"user": self._uid, "group": self._gid, "extra_groups": []} if is_root() else {}
         log = self._open_log()
         try:
@@ -133,6 +132,13 @@ class Dovecot:
         finally:
             os.close(log)
         await self._wait_until_ready(self._process)
+
+    def _clear_run_folder(self) -> None:
+        """What one that was killed has left there would pass for one that runs."""
+        run = self.folder / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(mode=0o755)  # else it says at each start that it changes that
+        self._give(run)
 
     def _open_log(self) -> int:
         log = self.folder / "dovecot.log"

@@ -82,6 +82,7 @@ class Mailbox(Node):
     is_shared: bool = strawberry.field(default=False, description="Whether everyone in the team may send from it.")
     created_at: datetime = strawberry.field(description="When it was connected first.")
 
+    connected_at: strawberry.Private[datetime]  # since it was disconnected last
     owner_id: strawberry.Private[str]
     sender_ids: strawberry.Private[list[str]]  # who may send from it, beside its owner
     imap: strawberry.Private[_Server | None] = None

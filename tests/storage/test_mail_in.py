@@ -9,15 +9,16 @@ import pytest
 
 from schema.types.campaign import CampaignState
 from schema.types.errors import Refused
-from schema.types.mailbox import QuarantineState
+from schema.types.mailbox import Mailbox, QuarantineState
 from schema.types.message import DeliveryState, MessageDirection, MessageKind
 from storage import mail_in, outbox
 from storage.campaigns import create_campaign
 from storage.check import check
 from storage.deliveries import States
-from storage.documents import Document
+from storage.documents import Document, from_document
 from storage.influencers import set_archived
 from storage.mail_in import FoundMail, ReportedState, Taken, take_in
+from storage.mailboxes import disconnect_mailbox
 from storage.marks import mark_id
 from storage.messages import NewMessage
 from storage.outbox import NewMail, send_mail
@@ -343,6 +344,28 @@ async def test_a_mail_to_more_people_than_an_entry_holds(store: Store, workspace
         assert await taken(store, workspace, each) == made
     assert [len(await messages_in(store, thread)) for thread in threads] == [3] + [2] * 19 + [1] * 90
     assert {each["campaign_id"] for thread in threads for each in await messages_in(store, thread)} == {spring}
+
+
+async def test_what_a_reader_of_before_still_finds_is_not_taken_in(store: Store, workspace: Team) -> None:
+    """Who reads a mailbox may learn only later that it was disconnected, and even connected anew since."""
+    await influencer(store, workspace, "Ada", emails=[ADA])
+    mailbox = await connected(store, workspace.id, workspace.member.id)
+    before = (await read_mailbox(store, mailbox)).connected_at
+    late = found_mail(mailbox, ADA, [BRAND], connected_at=before)
+    assert len((await taken(store, workspace, late)).message_ids) == 1
+    await disconnect_mailbox(store, workspace.operator, mailbox)
+    later = found_mail(mailbox, ADA, [BRAND], "meanwhile", connected_at=before)
+    assert (await taken(store, workspace, later)).message_ids == []
+    assert await connected(store, workspace.id, workspace.member.id) == mailbox
+    assert (await taken(store, workspace, later)).message_ids == []
+    now = found_mail(mailbox, ADA, [BRAND], "news", connected_at=(await read_mailbox(store, mailbox)).connected_at)
+    assert len((await taken(store, workspace, now)).message_ids) == 1
+
+
+async def read_mailbox(store: Store, id: str) -> Mailbox:
+    document = await store.database.get("mailboxes", id)
+    assert document is not None
+    return from_document(Mailbox, document)
 
 
 async def test_who_is_archived_comes_back_by_writing(store: Store, workspace: Team) -> None:
