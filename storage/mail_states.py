@@ -39,14 +39,17 @@ async def begin(store: Store, workspace: str, mailbox: str, is_read: bool, folde
 
 
 async def go_on(store: Store, mailbox: str) -> bool:
-    """Has a mailbox be read again from where it was left, at once; False for one that was never read."""
-    is_there = await store.database.set("mail_states", mailbox, {"active": 1, "turns": {}})
-    await store.database.set("mail_states", mailbox, {"lease_until": 0}, where={"lease": ""})
-    return is_there
+    """Has a mailbox be read again from where it was left, at once; False for one that was never read.
+
+    Whoever reads it by now does so as it was connected before, and has it no more.
+    """
+    fields: Document = {"active": 1, "turns": {}, "lease": "", "lease_until": 0}
+    return await store.database.set("mail_states", mailbox, fields)
 
 
-async def stop(store: Store, mailbox: str) -> None:
-    await store.database.set("mail_states", mailbox, {"active": 0})
+async def stop(store: Store, mailbox: str, owner: str | None = None) -> None:
+    """Has a mailbox be read no more; where its reader says so, only if it is still that one's."""
+    await store.database.set("mail_states", mailbox, {"active": 0}, where={"lease": owner} if owner else None)
 
 
 async def to_read(store: Store, now: int, limit: int) -> list[Document]:

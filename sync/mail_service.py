@@ -152,6 +152,9 @@ class MailService:
         caller = operator_of(workspace)
         document = await self._store.database.get("mailboxes", id)
         assert document is not None, "what is read is never deleted"
+        if document["imap"] is None:  # since now it only sends
+            await mail_states.stop(self._store, id, owner)
+            return 0
         work = Work(
             self._store, self._parsers, caller, from_document(Mailbox, document), owner, self._times, self._counters,
             lambda: self._failures.pop(id, None),
@@ -178,10 +181,12 @@ class MailService:
         return 0
 
     async def _stop(self, work: Work, state: MailboxState, kind: str, reason: str) -> None:
-        """Nothing is read any more until somebody connects the mailbox anew."""
+        """Nothing is read any more until somebody connects the mailbox anew, which somebody may just have done."""
         self._counters.failures[kind] += 1
+        if not await mail_states.keep(self._store, work.mailbox.id, work.owner, after(self._times.lease)):
+            raise LeaseLost
         await mailboxes.set_state(self._store, work.caller, work.mailbox.id, state, reason)
-        await mail_states.stop(self._store, work.mailbox.id)
+        await mail_states.stop(self._store, work.mailbox.id, work.owner)
 
     async def _connected(self, work: Work) -> None:
         """Reads over a connection; where we are not let in, once more with what lets us in by now, if it differs."""

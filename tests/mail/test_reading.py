@@ -409,10 +409,26 @@ async def test_a_mail_that_may_have_been_sent_is_found_among_renumbered_ones(off
 
 
 async def test_a_mailbox_that_only_sends_is_not_read_when_it_is_connected_anew(office: Office) -> None:
+    database = office.brand.store.database
     for _ in range(2):
         assert (await office.connect(access="SEND_ONLY"))["userErrors"] == []
-    state = await office.brand.store.database.get("mail_states", office.mailbox)
+    state = await database.get("mail_states", office.mailbox)
     assert state is not None and state["active"] == 0
+    await database.set("mail_states", office.mailbox, {"active": 1})  # as where who connected it was killed
+    async with asyncio.timeout(DEADLINE):
+        while (await database.get("mail_states", office.mailbox) or {})["active"]:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_mailbox_is_read_as_it_was_connected_last(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    async with hostile_imap() as another:
+        server = {"host": "localhost", "port": another.port, "encryption": "NONE"}
+        assert (await office.connect(imap=server))["userErrors"] == []
+        tried = len(another.peers)
+        await office.until(lambda: len(another.peers) > tried)
+    assert (await office.connect())["userErrors"] == []
+    await last_arrives(office, ada, "from where it is now", [])
 
 
 # Mails that others wrote
