@@ -54,6 +54,7 @@ class Received:
 
 
 OnMail = Callable[[Received], Awaitable[None]]
+KnowsToken = Callable[[str, str], Awaitable[bool]]
 
 
 @dataclass
@@ -66,6 +67,7 @@ class SmtpReceiver:
     mails: list[Received] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)  # of all connections, without what follows AUTH
     scripts: dict[str, Script] = field(default_factory=dict)  # by address
+    knows_token: KnowsToken | None = None  # asked for a user's token that is none of `tokens`
     on_mail: OnMail | None = None  # told of each mail before its sender is; where it fails the sender may try again
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -211,10 +213,11 @@ class ReceiverProtocol(SMTP):
         await super().smtp_AUTH(arg)
 
     async def auth_XOAUTH2(self, _: SMTP, args: list[str]) -> AuthResult:
-        said = base64.b64decode(args[1])
-        for user, token in self.receiver.tokens.items():
-            if said == f"user={user}\x01auth=Bearer {token}\x01\x01".encode():
-                return AuthResult(success=True, auth_data=LoginPassword(user.encode(), b""))
+        said = base64.b64decode(args[1]).decode().split("\x01")
+        user, token = said[0].removeprefix("user="), said[1].removeprefix("auth=Bearer ")
+        asked = self.receiver.knows_token
+        if self.receiver.tokens.get(user) == token or (asked is not None and await asked(user, token)):
+            return AuthResult(success=True, auth_data=LoginPassword(user.encode(), b""))
         await self.challenge_auth('{"status":"400","schemes":"Bearer","scope":"https://mail.test/"}')
         return AuthResult(success=False, handled=False)
 
