@@ -35,7 +35,7 @@ from schema.types.mail_payloads import (
 from schema.types.mailbox import Mailbox, MailboxAccess, QuarantinedMail, QuarantineState, _Server
 from schema.types.node import kind_of
 from schema.types.paging import Connection
-from storage import credentials, mail_in, mail_states
+from storage import mail_in, mail_states
 from storage import mailboxes as stored
 from storage.credentials import Credentials
 from storage.mailboxes import NewMailbox
@@ -43,7 +43,7 @@ from storage.oauth_flows import Flow
 from sync import oauth
 from sync.mail_access import TryFailed, try_servers
 from sync.mail_server import Failure
-from sync.mailbox_connecting import connect
+from sync.mailbox_connecting import connect, disconnect
 
 HOST, PASSWORD = 253, 1000  # characters
 
@@ -142,10 +142,7 @@ async def update_mailbox(info: Info, input: UpdateMailboxInput) -> UpdateMailbox
 async def disconnect_mailbox(info: Info, input: DisconnectMailboxInput) -> DisconnectMailboxPayload:
     caller, _ = access.member_to_write(info)
     kind_of(input.mailbox_id)
-    store = info.context.store
-    outcome = await stored.disconnect_mailbox(store, caller, input.mailbox_id)
-    await mail_states.stop(store, input.mailbox_id)
-    await credentials.forget(store, caller.workspace, input.mailbox_id)
+    outcome = await disconnect(info.context.store, caller, input.mailbox_id)
     mailbox = await info.context.reader.mailbox(input.mailbox_id)
     return DisconnectMailboxPayload(mailbox=mailbox, position=outcome.position)
 

@@ -15,6 +15,7 @@ from storage.store import Store
 
 INBOX, SENT = "INBOX", "SENT"  # roles of folders
 TAKEN_IN, IGNORED, QUARANTINED = "TAKEN_IN", "IGNORED", "QUARANTINED"  # what became of a mail
+NOW, UNDER_WAY = 0, 1  # when a check is due that somebody waits for, or that goes on
 
 
 @dataclass
@@ -31,7 +32,7 @@ class FolderState:
 async def begin(store: Store, workspace: str, mailbox: str, is_read: bool, folders: dict[str, FolderState]) -> None:
     """Has a mailbox be read from where its folders stand, and forgets how far it was read before."""
     fields: Document = {
-        "workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "turns": {}, "check_due": 0,
+        "workspace": workspace, "active": int(is_read), "lease_until": 0, "lease": "", "turns": {}, "check_due": NOW,
         "folders": {role: vars(each) for role, each in folders.items()},
     }  # fmt: skip
     if not await store.database.insert("mail_states", {"_id": mailbox, **fields}):
@@ -96,7 +97,13 @@ async def save_turns(store: Store, mailbox: str, turns: dict[str, list[int]]) ->
 
 
 async def ask_for_check(store: Store, mailbox: str) -> None:
-    await store.database.set("mail_states", mailbox, {"check_due": 0})
+    await store.database.set("mail_states", mailbox, {"check_due": NOW})
+
+
+async def asked_for_checks(store: Store) -> list[str]:
+    """The mailboxes of which somebody waits for a check that has not begun."""
+    filter = {"active": 1, "check_due": NOW}
+    return [each["_id"] for each in await store.database.find("mail_states", filter, hint=MAIL_STATES, only=["active"])]
 
 
 async def check_due(store: Store, mailbox: str) -> int:
@@ -105,8 +112,14 @@ async def check_due(store: Store, mailbox: str) -> int:
     return int(state["check_due"]) if state else 0
 
 
-async def save_check_due(store: Store, mailbox: str, due: int) -> None:
-    await store.database.set("mail_states", mailbox, {"check_due": due})
+async def begin_check(store: Store, mailbox: str) -> None:
+    """Whoever asks for a check from here on is not answered by this one."""
+    await store.database.set("mail_states", mailbox, {"check_due": UNDER_WAY})
+
+
+async def end_check(store: Store, mailbox: str, due: int) -> None:
+    """The next one is due then, unless somebody has asked for one meanwhile."""
+    await store.database.set("mail_states", mailbox, {"check_due": due}, where={"check_due": UNDER_WAY})
 
 
 def uid_id(mailbox: str, role: str, uid_validity: int, uid: int) -> str:

@@ -235,18 +235,21 @@ async def default_of(turn: Turn, sender: str) -> str | None:
 
 async def set_state(
     store: Store, caller: Caller, id: str, state: MailboxState, reason: str | None = None
-) -> Outcome[None]:
-    """How a mailbox is, as whoever reads or sends found. One that needs a person is left to that person."""
+) -> Outcome[bool]:
+    """How a mailbox is, as whoever reads or sends found; False for one that is disconnected by now.
 
-    async def plan(turn: Turn) -> None:
+    One that needs a person is left to that person.
+    """
+
+    async def plan(turn: Turn) -> bool:
         mailbox = await access_mailbox(turn, id)
         old = MailboxState(mailbox["state"])
-        if old in STOPPED:
-            return
-        if old is state and mailbox["reason"] == reason:
-            put_pulse(turn, mailbox, state)
-            return
-        turn.put(turn.begin("MAILBOX_CHANGED", id), "mailboxes", id, state_now(turn, state, reason))
+        if old not in STOPPED:
+            if old is state and mailbox["reason"] == reason:
+                put_pulse(turn, mailbox, state)
+            else:
+                turn.put(turn.begin("MAILBOX_CHANGED", id), "mailboxes", id, state_now(turn, state, reason))
+        return old is not MailboxState.DISCONNECTED
 
     return await store.log.change(caller, plan)
 

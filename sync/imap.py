@@ -216,8 +216,8 @@ class ImapConnection:
     async def idle(self, seconds: float) -> bool:
         """Waits until the server tells of mails in the folder, and says whether it did.
 
-        It waits for at most so many seconds, and for less where the limits are narrower. What was told since the last
-        `new_uids` counts, so that nothing which came meanwhile is waited for.
+        It waits for at most so many seconds, and for less where the limits are narrower, or somebody calls `wake`. What
+        was told since the last `new_uids` counts, so that nothing which came meanwhile is waited for.
         """
         protocol = self._protocol
         if "IDLE" not in protocol.capabilities:
@@ -239,6 +239,10 @@ class ImapConnection:
         if status.result != "OK":
             raise protocol.refuse(status, Failure.PROTOCOL, "the server does not tell of new mails")
         return protocol.has_news
+
+    def wake(self) -> None:
+        """Ends `idle`, also where it has not begun yet."""
+        self._protocol.wake()
 
     async def _poll(self, seconds: float) -> bool:
         self._protocol.begin(NOTHING)

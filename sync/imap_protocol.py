@@ -62,6 +62,7 @@ class ImapProtocol(IMAP4ClientProtocol):  # type: ignore[misc]  # it has no anno
         self.is_closed = False
         self.is_idling = False
         self.has_news = False  # mails were announced
+        self.is_woken = False  # who waits for news has something else to do
         self.answers: list[str] = []  # to what the server asks while we authenticate
         self._secrets = secrets
         self._framing = Framing()
@@ -242,16 +243,22 @@ class ImapProtocol(IMAP4ClientProtocol):  # type: ignore[misc]  # it has no anno
         finally:
             self._timer = None
 
+    def wake(self) -> None:
+        """Ends the waiting for news, now or as soon as it begins."""
+        self.is_woken = True
+        self._changed.set()
+
     async def wait_for_news(self, seconds: float) -> None:
-        """Until mails are announced, or that time is over."""
+        """Until mails are announced, or somebody wakes us, or that time is over."""
         try:
             async with asyncio.timeout(seconds):
-                await self.until(lambda: self.has_news)
+                await self.until(lambda: self.has_news or self.is_woken)
         except TimeoutError:
             pass
         except asyncio.CancelledError:
             self.fail(Failure.LOST, "it was left in the middle of a command")
             raise
+        self.is_woken = False
 
     async def encrypt(self, context: ssl.SSLContext, host: str) -> None:
         """From now on. What came before it could be anybody's, and ends the connection where it is not asked for."""

@@ -15,12 +15,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from schema.types.mailbox import Mailbox, MailboxState, QuarantineState
-from storage import files, mail_in, mail_states, mailboxes, outbox
+from storage import credentials, files, mail_in, mail_states, mailboxes, outbox
 from storage.database import DatabaseError, is_of_database
 from storage.documents import Document, from_document
 from storage.store import Store
 from storage.workspaces import operator_of
-from sync.imap import imap_connection
+from sync.imap import ImapConnection, imap_connection
 from sync.lease import LeaseLost, after, kept, time_now
 from sync.mail import Unparsable
 from sync.mail_access import MailAccess, secret_of
@@ -58,13 +58,21 @@ class MailService:
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._retrying: dict[str, asyncio.Task[None]] = {}
+        self._listening: dict[str, ImapConnection] = {}  # by mailbox
         self._failures: dict[str, int] = {}  # of each mailbox, in a row
 
     async def run(self) -> None:
-        """Until it is cancelled. What is being sent has some seconds then: cut off, nobody knew what became of it."""
+        """Until it is cancelled: no error ends it, whatever it is of.
+
+        What is being sent has some seconds then: cut off, nobody knew what became of it.
+        """
+        looks = (
+            self._look_for_mailboxes, self._look_into_outbox, self._look_for_checks, self._look_for_retries,
+            self._post.connections.close_idle,
+        )  # fmt: skip
         try:
             while True:
-                for look in (self._look_for_mailboxes, self._look_into_outbox, self._look_for_retries):
+                for look in looks:
                     try:
                         await look()
                     except Exception as error:
@@ -83,7 +91,6 @@ class MailService:
 
     async def _wait(self) -> None:
         """Until the next look: for a while, or, where all room to send was taken, until half of it is free."""
-        await self._post.connections.close_idle()
         if len(self._sending) < MOST_SENDING:
             await asyncio.sleep(self._times.look)
             return
@@ -101,6 +108,12 @@ class MailService:
         room = MOST_SENDING - len(self._sending)
         for item in await outbox.due_items(self._store, time_now(), room) if room > 0 else []:
             self._start(self._sending, item["_id"], work_on(self._post, item))
+
+    async def _look_for_checks(self) -> None:
+        """Nobody who asks for a check waits until there is news in the mailbox."""
+        for id in await mail_states.asked_for_checks(self._store) if self._listening else []:
+            if id in self._listening:
+                self._listening[id].wake()
 
     async def _look_for_retries(self) -> None:
         """For mails that could not be taken apart, and that somebody has asked to be tried again."""
@@ -152,7 +165,10 @@ class MailService:
         caller = operator_of(workspace)
         document = await self._store.database.get("mailboxes", id)
         assert document is not None, "what is read is never deleted"
-        if document["imap"] is None:  # since now it only sends
+        is_disconnected = document["state"] == MailboxState.DISCONNECTED.value
+        if is_disconnected:  # by somebody who was killed before all was done
+            await credentials.forget(self._store, workspace, id)
+        if is_disconnected or document["imap"] is None:
             await mail_states.stop(self._store, id, owner)
             return 0
         work = Work(
@@ -208,7 +224,11 @@ class MailService:
         assert work.mailbox.imap is not None, "a mailbox that is read has a server"
         server = self._access.server(work.mailbox.imap, secret, work.mailbox.provider is not None)
         async with imap_connection(server) as connection:
-            await read(work, connection)
+            self._listening[work.mailbox.id] = connection
+            try:
+                await read(work, connection)
+            finally:
+                del self._listening[work.mailbox.id]
 
     async def _retry(self, quarantined: Document) -> None:
         id = quarantined["_id"]

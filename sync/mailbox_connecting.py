@@ -14,7 +14,7 @@ from storage.oauth_flows import Flow
 from storage.store import Store
 from sync.lease import time_now
 from sync.mail_access import MailAccess, TryFailed, try_servers, where_of
-from sync.oauth import NoSuchProvider
+from sync.oauth import NoSuchProvider, uncut
 
 
 async def connect(
@@ -25,11 +25,23 @@ async def connect(
     opened_with: Credentials,
     folders: dict[str, FolderState],
 ) -> Outcome[str]:
-    """Connects a mailbox. Mail is read from where its folders stood when it was tried.
+    """Connects a mailbox, to the end even where whoever asked for it is cancelled.
 
-    One that only needed a new password or permission is read from where it was left; one that was disconnected, like a
-    new one, from then on. Killed in between, it has no credentials, and soon says that it must be connected anew.
+    Mail is read from where its folders stood when it was tried. One that only needed a new password or permission is
+    read from where it was left; one that was disconnected, like a new one, from then on.
     """
+    return await uncut(connected(store, caller, member, new, opened_with, folders))
+
+
+async def connected(
+    store: Store,
+    caller: Caller,
+    member: str,
+    new: NewMailbox,
+    opened_with: Credentials,
+    folders: dict[str, FolderState],
+) -> Outcome[str]:
+    """Killed in between, it has no credentials: it is not read, and what is sent from it says that it needs some."""
     before = await mailboxes.find_mailbox(store, caller.workspace, new.address)
     outcome = await mailboxes.connect_mailbox(store, caller, member, new)
     await credentials.save(store, caller.workspace, outcome.result, opened_with)
@@ -38,6 +50,19 @@ async def connect(
     if not (is_read and was_read and await mail_states.go_on(store, outcome.result)):
         await mail_states.begin(store, caller.workspace, outcome.result, is_read, folders)
     await outbox.hurry(store, outcome.result, time_now())
+    return outcome
+
+
+async def disconnect(store: Store, caller: Caller, id: str) -> Outcome[None]:
+    """Disconnects a mailbox, to the end even where whoever asked for it is cancelled."""
+    return await uncut(disconnected(store, caller, id))
+
+
+async def disconnected(store: Store, caller: Caller, id: str) -> Outcome[None]:
+    """Killed in between, whoever would read it does what is left."""
+    outcome = await mailboxes.disconnect_mailbox(store, caller, id)
+    await credentials.forget(store, caller.workspace, id)
+    await mail_states.stop(store, id)
     return outcome
 
 

@@ -65,7 +65,8 @@ async def read(work: Work, imap: ImapConnection) -> None:
         if await mail_states.check_due(work.store, work.mailbox.id) <= time_now():
             await check(work, imap, {role: name for role, name in roles.items() if name is not None})
             continue
-        await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.CONNECTED)
+        if not (await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.CONNECTED)).result:
+            raise LeaseLost  # it was disconnected, and whoever did so was ended before the reading was
         work.on_success()
         await imap.idle(work.times.poll)
 
@@ -186,6 +187,7 @@ async def renumbered(
 
 async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None:
     """Compares what the server has since the mailbox was connected with what was seen of it, and fills the gaps."""
+    await mail_states.begin_check(work.store, work.mailbox.id)
     compared = missing = repaired = 0
     for role, name in names.items():
         selected = await imap.select(name)
@@ -202,4 +204,4 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
     if missing:
         logger.warning("%s had %d gaps, of which %d are filled", work.mailbox.id, missing, repaired)
     await mailboxes.set_check(work.store, work.caller, work.mailbox.id, found)
-    await mail_states.save_check_due(work.store, work.mailbox.id, after(work.times.check))
+    await mail_states.end_check(work.store, work.mailbox.id, after(work.times.check))

@@ -289,7 +289,8 @@ async def test_the_fallback_goes_to_another_where_it_is_disconnected(brand: Bran
 async def test_a_check_is_asked_for_of_what_is_read(brand: Brand) -> None:
     read = await mailbox_of(brand, brand.member)
     await mail_states.begin(brand.store, brand.workspace, read, True, {})
-    await mail_states.save_check_due(brand.store, read, 10**15)
+    await mail_states.begin_check(brand.store, read)
+    await mail_states.end_check(brand.store, read, 10**15)
     await done(brand.admin, "checkMailbox", mailboxId=read)
     assert await mail_states.check_due(brand.store, read) == 0
     sending = await mailbox_of(brand, brand.member, "s@brand.example", access=MailboxAccess.SEND_ONLY, imap=None)
