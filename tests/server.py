@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,13 +26,14 @@ async def running(
     config = uvicorn_config(settings, store, mail, counters=counters)
     config.port = 0
     server = uvicorn.Server(config)
-    with contextlib.suppress(asyncio.CancelledError):
-        serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve())
+    try:
         async with asyncio.timeout(DEADLINE):
             while not server.started:
                 await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx2.AsyncClient(timeout=DEADLINE) as http:
             yield Server(f"http://127.0.0.1:{port}{PATH}", http)
+    finally:
         server.should_exit = True
         await serving

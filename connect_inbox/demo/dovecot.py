@@ -115,6 +115,10 @@ class Dovecot:
     def port(self) -> int:
         return self.ports.tls
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     async def start(self) -> None:
         """Starts it, and waits until it answers. Raises `DovecotFailed`."""
         assert self._process is None, "it runs already"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.store import open_store
-from tests.mail.office import BRAND, Office, open_office, parsed
+from tests.mail.office import BRAND, Office, parsed
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -37,13 +35,6 @@ MESSAGE_IDS = [
     "no brackets", "<" + "a" * 3000 + "@people.test>", "<a@people.test><b@people.test>",
 ]  # fmt: skip
 NAMES = [encoded("Ada\r\nBcc: evil@else.test"), '"Ada\r\n Bcc: evil@else.test"', "=?utf-8?q?=22=0D=0AX-Injected:?="]
-
-
-@pytest.fixture
-async def office(database_uri: str, own_database: str) -> AsyncIterator[Office]:
-    async with open_store(database_uri, own_database) as store, open_office(store) as office:
-        assert (await office.connect())["userErrors"] == []
-        yield office
 
 
 def raw_mail(sender: str, name: str, subject: str, message_id: str) -> bytes:

@@ -108,13 +108,13 @@ async def test_killed_once_it_has_filed_a_mail(office: Office, order: Order) -> 
     filing = replace(order, times=replace(TIMES, lease=2.0), writes_to="set outbox", dies_at=3)  # claim, claim, note
     async with mail_process(filing) as process:
         assert await until_over(office, process, sent)
-    assert len(office.dovecot.mails(BRAND, "Sent")) == 1
+    assert len(office.dovecot.mails(office.account, "Sent")) == 1
     async with mail_service(office.brand.store, office.mail, TIMES), asyncio.timeout(DEADLINE):
         while (await office.brand.store.database.get("outbox", sent) or {})["stage"] != DONE:
             await asyncio.sleep(0.02)
         office.deliver(a_mail(text="after it").as_bytes())
         await office.until_messages(ada, 2)
-    assert len(office.dovecot.mails(BRAND, "Sent")) == 1
+    assert len(office.dovecot.mails(office.account, "Sent")) == 1
 
 
 async def test_a_mail_found_among_sent_ones_before_anybody_missed_its_sender(office: Office, order: Order) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -24,8 +23,8 @@ from sync.mail_parsing import parse
 from sync.mail_taking import Found
 from tests.client import Json
 from tests.mail.corpus import corpus
-from tests.mail.hostile_imap import Answer, cut, endless_line, flood, hostile_imap, silence
-from tests.mail.office import ADA, BOB, BRAND, DEADLINE, FAST, STRANGER, Office, a_mail, office_on
+from tests.mail.hostile_imap import Answer, cut, flood, hostile_imap, silence
+from tests.mail.office import ADA, BOB, BRAND, DEADLINE, FAST, STRANGER, House, Office, a_mail
 from tests.smtp_receiver import Act, Script
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -33,13 +32,6 @@ pytestmark = pytest.mark.usefixtures("quiet")
 STATES = "subscription($since: String) { mailboxChanged(since: $since) { mailbox { id state reason } } }"
 QUARANTINED = "{ quarantinedMails { nodes { id state reason sender size mailbox { id } messages { text } } } }"
 SECOND = "second@brand.test"
-
-
-@pytest.fixture
-async def office(database_uri: str, own_database: str) -> AsyncIterator[Office]:
-    async with office_on(database_uri, own_database) as office:
-        assert (await office.connect())["userErrors"] == []
-        yield office
 
 
 def texts(messages: list[Json]) -> list[str]:
@@ -52,12 +44,14 @@ async def last_arrives(office: Office, thread: str, text: str, before: list[str]
     assert sorted(texts(await office.until_messages(thread, len(before) + 1))) == sorted([*before, text])
 
 
-async def quarantined(office: Office, count: int) -> list[Json]:
-    async with asyncio.timeout(DEADLINE):
-        while len(found := (await office.brand.member.run(QUARANTINED))["quarantinedMails"]["nodes"]) < count:
-            await asyncio.sleep(0.05)
-    mails: list[Json] = found
-    return mails
+async def quarantined(office: Office, count: int, state: str = "HELD") -> list[Json]:
+    """All that were quarantined, once so many are so."""
+
+    async def look() -> list[Json] | None:
+        found: list[Json] = (await office.brand.member.run(QUARANTINED))["quarantinedMails"]["nodes"]
+        return found if sum(each["state"] == state for each in found) >= count else None
+
+    return await office.until_found(look)
 
 
 # Servers that fail
@@ -82,7 +76,7 @@ async def test_a_server_that_is_away_comes_back_and_nothing_was_missed(office: O
 
 async def test_a_password_that_is_no_longer_good(office: Office) -> None:
     ada = await office.person("Ada", ADA)
-    office.dovecot.set_password(BRAND, "a new one")
+    office.dovecot.set_password(office.account, "a new one")
     await office.dovecot.kill()
     await office.dovecot.start()
     mailbox = await office.mailbox_state("NEEDS_RECONNECT")
@@ -96,10 +90,8 @@ async def test_a_password_that_is_no_longer_good(office: Office) -> None:
 
 NEWS: Answer = b"* SEARCH 8\r\nTAG OK done\r\n"
 MUCH = flood(b"* 1 FETCH (UID 8 BODY[HEADER] {31457280}\r\n", b"x" * 65536, 30 * 2**20)
-BREAKS: dict[str, dict[str, Answer]] = {
-    "an endless line": {"SEARCH": endless_line},
+BREAKS: dict[str, dict[str, Answer]] = {  # what else there is, at which steps, is in test_imap_hostile.py
     "much for little": {"SEARCH": NEWS, "HEADER": MUCH},
-    "BYE": {"EXAMINE": b"* BYE going down\r\n"},
     "a cut": {"LIST": cut},
     "silence": {"SEARCH": silence},
 }
@@ -120,27 +112,16 @@ async def test_a_hostile_server_harms_no_other_mailbox(office: Office, name: str
         for number in range(5):
             started = time.monotonic()
             await last_arrives(office, ada, f"number {number}", [f"number {each}" for each in range(number)])
-            assert time.monotonic() - started < FAST.poll
+            assert time.monotonic() - started < 5.0
         if name != "silence":  # which is waited for
-            await state_of(office, bad, "DEGRADED")
-        assert (await state_of(office, good, "CONNECTED"))["reason"] is None
+            await office.mailbox_state("DEGRADED", bad)
+        assert (await office.mailbox_state("CONNECTED", good))["reason"] is None
 
 
-async def state_of(office: Office, mailbox: str, state: str) -> Json:
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            mailboxes = (await office.brand.member.run("{ mailboxes { id state reason } }"))["mailboxes"]
-            [found] = [each for each in mailboxes if each["id"] == mailbox]
-            if found["state"] == state:
-                mailbox_now: Json = found
-                return mailbox_now
-            await asyncio.sleep(0.05)
-
-
-async def test_a_server_that_fails_is_left_alone_for_longer_each_time(database_uri: str, own_database: str) -> None:
+async def test_a_server_that_fails_is_left_alone_for_longer_each_time(house: House) -> None:
     """Also one that lets us in each time, and fails then."""
-    times = replace(FAST, first_pause=0.1, longest_pause=60.0)
-    async with office_on(database_uri, own_database, times) as office, hostile_imap() as hostile:
+    times = replace(FAST, first_pause=0.05, longest_pause=60.0)
+    async with house.office(times) as office, hostile_imap() as hostile:
         server = {"host": "localhost", "port": hostile.port, "encryption": "NONE"}
         await office.connect(imap=server)
         hostile.answers["EXAMINE"] = cut
@@ -150,18 +131,18 @@ async def test_a_server_that_fails_is_left_alone_for_longer_each_time(database_u
         before = len(hostile.peers)
         started = time.monotonic()
         await office.until(lambda: len(hostile.peers) >= before + 4)
-        assert time.monotonic() - started > 0.1 + 0.2 + 0.4 + 0.8 - 0.2
+        assert time.monotonic() - started > 0.05 + 0.1 + 0.2 + 0.4 - 0.1
         del hostile.answers["EXAMINE"]
         await office.mailbox_state("CONNECTED")
         hostile.answers["EXAMINE"] = cut
         before, started = len(hostile.peers), time.monotonic()
         hostile.peers[-1].cut()
         await office.until(lambda: len(hostile.peers) >= before + 2)
-        assert time.monotonic() - started < 0.8, "what was before it was well is forgotten"
+        assert time.monotonic() - started < 1.6, "what was before it was well is forgotten"
 
 
-async def test_who_connects_a_mailbox_anew_waits_for_no_pause(database_uri: str, own_database: str) -> None:
-    async with office_on(database_uri, own_database, replace(FAST, first_pause=3600.0, longest_pause=3600.0)) as office:
+async def test_who_connects_a_mailbox_anew_waits_for_no_pause(house: House) -> None:
+    async with house.office(replace(FAST, first_pause=3600.0, longest_pause=3600.0)) as office:
         await office.connect()
         ada = await office.person("Ada", ADA)
         await office.dovecot.kill()
@@ -175,8 +156,8 @@ async def test_who_connects_a_mailbox_anew_waits_for_no_pause(database_uri: str,
 # What comes
 
 
-async def test_a_hint_makes_it_arrive_long_before_it_would_be_looked_for(database_uri: str, own_database: str) -> None:
-    async with office_on(database_uri, own_database, replace(FAST, poll=3600.0)) as office:
+async def test_a_hint_makes_it_arrive_long_before_it_would_be_looked_for(house: House) -> None:
+    async with house.office(replace(FAST, poll=3600.0)) as office:
         await office.connect()
         ada = await office.person("Ada", ADA)
         await last_arrives(office, ada, "first", [])
@@ -205,7 +186,7 @@ async def test_a_mail_that_vanishes_while_it_is_read(office: Office, monkeypatch
     fetched = mailbox_reading.fetched
 
     async def vanishing(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
-        for file in office.dovecot.files(BRAND):
+        for file in office.dovecot.files(office.account):
             if b"vanishes" in file.read_bytes():
                 file.unlink()
         return await fetched(imap, header, envelope)
@@ -220,11 +201,15 @@ async def test_a_mail_that_vanishes_while_it_is_read(office: Office, monkeypatch
 # What cannot be taken apart
 
 
-# A part begins in each line: more than a parser may do.
-DEADLY = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--c\r\n" * (25 * 2**20 // 5 - 100)
+# A part begins in each line: more than a parser may do here, where it may do little.
+DEADLY = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--c\r\n" * (5 * 2**20 // 5)
+LITTLE = 0.1  # seconds of computing time
 
 
-async def test_what_cannot_be_taken_apart_stops_nothing_and_is_kept(office: Office) -> None:
+async def test_what_cannot_be_taken_apart_stops_nothing_and_is_kept(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.mail_workers.SECONDS", LITTLE)
     ada = await office.person("Ada", ADA)
     raw = f"From: {ADA}\r\nTo: {BRAND}\r\n".encode() + DEADLY
     office.deliver(raw)
@@ -250,7 +235,7 @@ async def test_what_could_not_be_taken_apart_can_be_tried_again(
 ) -> None:
     ada = await office.person("Ada", ADA)
     monkeypatch.setattr("sync.mail_workers.SECONDS", 0.01)  # so that a large mail is too much
-    office.deliver(a_mail(text="patience\n" * 200_000).as_bytes())
+    office.deliver(a_mail(text="patience\n" * 50_000).as_bytes())
     [held] = await quarantined(office, 1)
     assert "computing time" in held["reason"]
     retry = "userErrors { message }"
@@ -265,9 +250,7 @@ async def test_what_could_not_be_taken_apart_can_be_tried_again(
     await office.brand.member.mutate("retryQuarantinedMail", retry, quarantinedMailId=held["id"])
     [message] = await office.until_messages(ada, 1)
     assert message["text"].startswith("patience")
-    async with asyncio.timeout(DEADLINE):
-        while (found := (await quarantined(office, 1))[0])["state"] != "RECOVERED":
-            await asyncio.sleep(0.05)
+    [found] = await quarantined(office, 1, "RECOVERED")
     assert texts(found["messages"]) == texts([message])
 
 
@@ -321,13 +304,17 @@ async def test_gaps_are_found_and_filled(office: Office) -> None:
     await office.until_messages(ada, 6)
     database = office.brand.store.database
     await office.check()
-    lost = [each for each in await database.find("mail_uids", {}) if each["uid"] in (2, 5)]
+    lost = [
+        each
+        for each in await database.find("mail_uids", {"workspace": office.brand.workspace})
+        if each["uid"] in (2, 5)
+    ]
     for each in lost:
         await database.delete("mail_uids", {"_id": each["_id"]})
     found = await office.check()
     assert (found["missing"], found["repaired"]) == (2, 2)
     found = await office.check()
-    assert found["missing"] == 0 and found["compared"] >= 8
+    assert (found["missing"], found["compared"]) == (0, 7)
     assert len(await office.messages(ada)) == 6 and await office.messages(bob) == []
 
 
@@ -338,13 +325,13 @@ async def reset(office: Office, *folders: str) -> None:
     await office.dovecot.kill()
     await office.mailbox_state("DEGRADED")
     for folder in folders:
-        office.dovecot.reset_folder(BRAND, folder)
+        office.dovecot.reset_folder(office.account, folder)
     await office.dovecot.start()
 
 
-async def test_a_server_that_numbers_its_mail_anew(database_uri: str, own_database: str) -> None:
+async def test_a_server_that_numbers_its_mail_anew(house: House) -> None:
     """Nothing comes twice, nothing is lost, and what is history stays history."""
-    async with office_on(database_uri, own_database) as office:
+    async with house.office() as office:
         ada = await office.person("Ada", ADA)
         history = a_mail(text="history").as_bytes()
         office.deliver(history)
@@ -355,19 +342,19 @@ async def test_a_server_that_numbers_its_mail_anew(database_uri: str, own_databa
         await office.dovecot.kill()
         await office.mailbox_state("DEGRADED")
         office.deliver(a_mail(text="came with it").as_bytes())
-        office.dovecot.reset_folder(BRAND)
+        office.dovecot.reset_folder(office.account)
         await office.dovecot.start()
         before = texts(await office.until_messages(ada, 2))
         assert before == ["read before", "came with it"]
         await office.mailbox_state("CONNECTED")
         await last_arrives(office, ada, "after it", before)
         found = await office.check()
-        assert found["missing"] == 0 and found["compared"] >= 3
+        assert (found["missing"], found["compared"]) == (0, 3)
 
 
 def age(office: Office, seconds: float) -> None:
     """Makes all that is in the mailbox so much older."""
-    for file in office.dovecot.files(BRAND):
+    for file in office.dovecot.files(office.account):
         os.utime(file, (time.time() - seconds,) * 2)
 
 
@@ -400,7 +387,7 @@ async def test_a_mail_that_may_have_been_sent_is_found_among_renumbered_ones(off
     await office.dovecot.kill()
     await office.mailbox_state("DEGRADED")
     office.deliver(office.smtp.mails[0].raw, "Sent")
-    office.dovecot.reset_folder(BRAND, "Sent")
+    office.dovecot.reset_folder(office.account, "Sent")
     await office.dovecot.start()
     await office.until_state(ada, sent["id"], "SENT")
 
@@ -439,15 +426,15 @@ async def test_every_mail_of_the_corpus_is_stored_or_quarantined(office: Office)
     ada = await office.person("Ada", ADA)
     for raw in mails.values():
         office.deliver(f"From: {ADA}\r\n".encode() + raw)
-    database = office.brand.store.database
-    async with asyncio.timeout(3 * DEADLINE):
-        while len(noted := await database.find("mail_uids", {}, sort=[("uid", 1)])) < len(mails):
+    database, own = office.brand.store.database, {"workspace": office.brand.workspace}
+    async with asyncio.timeout(DEADLINE):
+        while len(noted := await database.find("mail_uids", own, sort=[("uid", 1)])) < len(mails):
             await asyncio.sleep(0.1)
     became = dict(zip(mails, [each["became"] for each in noted], strict=True))
     assert set(became.values()) <= {TAKEN_IN, HELD}, became
-    messages = await database.find("messages", {"workspace": office.brand.workspace})
+    messages = await database.find("messages", own)
     assert {each["thread_id"] for each in messages} == {ada}
-    held = await database.find("quarantined_mails", {"workspace": office.brand.workspace})
+    held = await database.find("quarantined_mails", own)
     different = {(each.message_id, each.content_hash) for each in map(parse, mails.values())}
     assert len(messages) + len(held) == len(different), "copies of one mail are one message"
     await office.messages(ada)  # all of them can be told

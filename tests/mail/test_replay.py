@@ -73,7 +73,7 @@ async def test_a_mailbox_that_is_replayed_by_two_processes(
     ):
         sent = await office.send(ada)
         await office.until_state(ada, sent["id"], "SENT")
-        await office.until(lambda: len(office.dovecot.mails(BRAND, "Sent")) == 1)
+        await office.until(lambda: len(office.dovecot.mails(office.account, "Sent")) == 1)
         ours = office.smtp.mails[0].raw
         office.deliver(answer_to(ours, "Thank you").as_bytes())
         again = a_mail(text="twice in the mailbox").as_bytes()

@@ -81,7 +81,7 @@ def numbered(number: int, random: Random) -> bytes:
 async def is_all_read(office: Office) -> bool:
     state = await office.brand.store.database.get("mail_states", office.mailbox)
     assert state is not None
-    return bool(state["folders"]["INBOX"]["last_uid"] >= len(office.dovecot.files(BRAND)))
+    return bool(state["folders"]["INBOX"]["last_uid"] >= len(office.dovecot.files(office.account)))
 
 
 async def until(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
@@ -117,7 +117,7 @@ async def send_all(office: Office, order: Order, threads: list[str], sends: int,
     assert set(states) <= {"SENT", "UNKNOWN"}, states
     lost = [id for id, each in found.items() if each["delivery"]["state"] == "SENT" and not given[id]]
     assert not lost, lost
-    filed = Counter(str(parsed(each)["Message-ID"]) for each in office.dovecot.mails(BRAND, "Sent"))
+    filed = Counter(str(parsed(each)["Message-ID"]) for each in office.dovecot.mails(office.account, "Sent"))
     assert max(filed.values()) == 1 and filed.total() == states["SENT"], (filed.total(), states)
     unsure = sum(given[id] for id, each in found.items() if each["delivery"]["state"] == "UNKNOWN")
     return f"{len(sent)} sent, killed {kills} times, {states['UNKNOWN']} unknown, of which {unsure} had been given"
