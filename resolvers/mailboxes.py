@@ -35,7 +35,7 @@ from schema.types.mail_payloads import (
 from schema.types.mailbox import Mailbox, MailboxAccess, QuarantinedMail, QuarantineState, _Server
 from schema.types.node import kind_of
 from schema.types.paging import Connection
-from storage import mail_in, mail_states
+from storage import mail_states, quarantine
 from storage import mailboxes as stored
 from storage.credentials import Credentials
 from storage.mailboxes import NewMailbox
@@ -44,6 +44,7 @@ from sync import oauth
 from sync.mail_access import TryFailed, try_servers
 from sync.mail_server import Failure
 from sync.mailbox_connecting import connect, disconnect
+from sync.mailbox_reading import MOST_BYTES
 
 HOST, PASSWORD = 253, 1000  # characters
 
@@ -68,7 +69,7 @@ async def mailbox_providers(info: Info) -> list[str]:
 
 async def quarantined_mails(info: Info, first: First = 25, after: After = None) -> Connection[QuarantinedMail]:
     access.to_read(info)
-    return await mail_in.quarantined_page(info.context.reader, first, after)
+    return await quarantine.page(info.context.reader, first, after)
 
 
 @refusable(ConnectMailboxPayload)
@@ -179,7 +180,11 @@ async def check_mailbox(info: Info, input: CheckMailboxInput) -> CheckMailboxPay
 async def retry_quarantined_mail(info: Info, input: RetryQuarantinedMailInput) -> RetryQuarantinedMailPayload:
     caller, _ = access.member_to_write(info)
     mail = await info.context.reader.quarantined_mail(input.quarantined_mail_id)
-    await mail_in.ask_for_retry(info.context.store, caller, mail.id)
+    if mail.size > MOST_BYTES:
+        raise Refused(
+            UserErrorCode.INVALID, "it was too large to be fetched: its header is all there is", "quarantinedMailId"
+        )
+    await quarantine.ask_for_retry(info.context.store, caller, mail.id)
     return RetryQuarantinedMailPayload(quarantined_mail=mail, position=info.context.reader.position)
 
 
@@ -188,6 +193,6 @@ async def discard_quarantined_mail(info: Info, input: DiscardQuarantinedMailInpu
     caller, _ = access.member_to_write(info)
     id = input.quarantined_mail_id
     kind_of(id)
-    outcome = await mail_in.set_quarantine(info.context.store, caller, id, QuarantineState.DISCARDED)
+    outcome = await quarantine.set_state(info.context.store, caller, id, QuarantineState.DISCARDED)
     mail = await info.context.reader.quarantined_mail(id)
     return DiscardQuarantinedMailPayload(quarantined_mail=mail, position=outcome.position)

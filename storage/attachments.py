@@ -1,7 +1,8 @@
 """Attachments: files with a name and a type, each of which is some blob's bytes.
 
 One is made outside of the log, and seen once a message or a draft holds a copy of its description. It is fetched at an
-address that is good for everybody who has it, for at most two hours: it is signed, with the workspace bound in.
+address that is good for everybody who has it, for at most two hours: it is signed, with the workspace bound in. So is
+an e-mail as it came.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from schema.types.errors import not_found
 from schema.types.message import Attachment
 from schema.types.node import kind_of, new_id
 from schema.types.scalars import now
-from storage.documents import from_document, to_document, to_milliseconds
+from storage import files
+from storage.documents import Document, from_document, to_document, to_milliseconds
 from storage.file_types import safe_name, type_of
 from storage.files import Blob
 from storage.store import Store
 
 PATH = "/attachments"
 HOUR = 3600  # seconds
-_ID = re.compile(r"attachment_[0-9A-Z]{26}")  # nothing else is given to the database
+RAW = "message/rfc822"
+KEPT_IN = {"attachment": "attachments", "message": "messages", "mail": "quarantined_mails"}  # by kinds of ids
+_ID = re.compile(r"(attachment|message|mail)_[0-9A-Z]{26}")  # nothing else is given to the database
 
 
 async def add(
@@ -63,20 +67,35 @@ async def access_attachments(store: Store, workspace: str, ids: list[str]) -> li
 
 
 def url_of(store: Store, workspace: str, id: str, name: str) -> str:
-    """An attachment's address. It stays the same for an hour, so that what was fetched can be kept."""
+    """The address of an attachment, or of a mail as it came.
+
+    It stays the same for an hour, so that what was fetched can be kept.
+    """
     expires = (seconds() // HOUR + 2) * HOUR
     signature = store.keys.sign(signed_text(workspace, id, name, expires))
     return f"{store.address}{PATH}/{id}/{quote(name, safe='')}?expires={expires}&signature={signature}"
 
 
 async def at_url(store: Store, id: str, name: str, expires: int, signature: str) -> tuple[str, Attachment] | None:
-    """The workspace and the attachment that an address is of; None where it is none of ours, or no longer."""
-    document = await store.database.get("attachments", id) if _ID.fullmatch(id) else None
+    """The workspace and the file that an address is of; None where it is none of ours, or no longer."""
+    kind = _ID.fullmatch(id)
+    document = await store.database.get(KEPT_IN[kind[1]], id) if kind else None
     workspace = document["workspace"] if document else ""
     is_ours = store.keys.verifies(signed_text(workspace, id, name, expires), signature)
     if document is None or not is_ours or expires <= seconds():
         return None
-    return workspace, from_document(Attachment, document)
+    return workspace, await raw_of(store, document) if "raw_id" in document else from_document(Attachment, document)
+
+
+async def raw_of(store: Store, mail: Document) -> Attachment:
+    """A mail as it came, as a file. Raises NOT_FOUND for a message that came by no mail."""
+    blob = await files.access_blob(store, mail["workspace"], mail["raw_id"] or "")
+    id = mail["_id"]
+    return Attachment(id=id, name=raw_name(id), content_type=RAW, size=blob["size"], blob_id=blob["_id"])
+
+
+def raw_name(id: str) -> str:
+    return f"{id}.eml"
 
 
 def signed_text(workspace: str, id: str, name: str, expires: int) -> str:

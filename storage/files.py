@@ -174,13 +174,18 @@ async def give_up(store: Store, id: str) -> bool:
     return await store.database.set("uploads", id, {"state": GIVEN_UP}, where={"state": OPEN})
 
 
+async def access_blob(store: Store, workspace: str, id: str) -> Document:
+    blob = await store.database.get("blobs", id)
+    if blob is None or blob["workspace"] != workspace:
+        raise not_found(id)
+    return blob
+
+
 async def read_bytes(
     store: Store, workspace: str, id: str, start: int = 0, end: int | None = None
 ) -> AsyncIterator[bytes]:
     """A blob's bytes from `start` up to `end`, piece by piece. Raises NOT_FOUND."""
-    blob = await store.database.get("blobs", id)
-    if blob is None or blob["workspace"] != workspace:
-        raise not_found(id)
+    blob = await access_blob(store, workspace, id)
     end = blob["size"] if end is None else min(end, blob["size"])
     if "data" in blob:
         yield blob["data"][start:end]

@@ -283,6 +283,10 @@ class StoreReader:
         """Where an attachment can be fetched, by everybody who is told."""
         return attachments.url_of(self.store, self.caller.workspace, id, name)
 
+    def raw_url(self, id: str) -> str:
+        """Where a mail can be fetched as it came, by everybody who is told."""
+        return self.file_url(id, attachments.raw_name(id))
+
     async def messages_between(self, thread_id: str, first: int, last: int) -> list[Message]:
         """The thread's messages at log positions from `first` to `last` that can be unread."""
         documents = await self.store.database.find(

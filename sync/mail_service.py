@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from schema.types.mailbox import Mailbox, MailboxState, QuarantineState
-from storage import credentials, files, mail_in, mail_states, mailboxes, outbox
+from storage import credentials, files, mail_in, mail_states, mailboxes, outbox, quarantine
 from storage.database import DatabaseError, is_of_database
 from storage.documents import Document, from_document
 from storage.store import Store
@@ -29,7 +29,7 @@ from sync.mail_server import Failure, MailServerFailed
 from sync.mail_taking import OUR_FAULT, found_mail
 from sync.mail_times import MailTimes, pause_after
 from sync.mail_workers import MailParsers
-from sync.mailbox_reading import MOST_BYTES, Flapping, Work, read
+from sync.mailbox_reading import Flapping, Work, read
 from sync.oauth import ReconnectNeeded
 from sync.outbox_item import Post
 from sync.outbox_sending import work_on
@@ -118,7 +118,7 @@ class MailService:
     async def _look_for_retries(self) -> None:
         """For mails that could not be taken apart, and that somebody has asked to be tried again."""
         room = MOST_RETRYING - len(self._retrying)
-        for document in await mail_in.to_retry(self._store, room) if room > 0 else []:
+        for document in await quarantine.to_retry(self._store, room) if room > 0 else []:
             self._start(self._retrying, document["_id"], self._retry(document))
 
     def _start(self, tasks: dict[str, asyncio.Task[None]], id: str, work: Coroutine[Any, Any, None]) -> None:
@@ -230,34 +230,30 @@ class MailService:
             finally:
                 del self._listening[work.mailbox.id]
 
-    async def _retry(self, quarantined: Document) -> None:
-        id = quarantined["_id"]
+    async def _retry(self, held: Document) -> None:
+        id = held["_id"]
         try:
-            await self._retry_once(quarantined)
+            await self._retry_once(held)
         except Exception as error:
             if is_of_database(error):
                 raise
             tell(f"retrying {id}", error)
-            caller = operator_of(quarantined["workspace"])
-            await mail_in.set_quarantine(self._store, caller, id, QuarantineState.HELD, reason=OUR_FAULT)
-        await mail_in.note_retried(self._store, id)
+            caller = operator_of(held["workspace"])
+            await quarantine.set_state(self._store, caller, id, QuarantineState.HELD, reason=OUR_FAULT)
+        await quarantine.note_retried(self._store, id)
 
-    async def _retry_once(self, quarantined: Document) -> None:
-        if quarantined["size"] > MOST_BYTES:
-            return  # all that was fetched of it is its header
-        store, caller, id = self._store, operator_of(quarantined["workspace"]), quarantined["_id"]
-        stored = files.read_bytes(store, caller.workspace, quarantined["raw_id"])
+    async def _retry_once(self, held: Document) -> None:
+        store, caller, id = self._store, operator_of(held["workspace"]), held["_id"]
+        stored = files.read_bytes(store, caller.workspace, held["raw_id"])
         raw = b"".join([chunk async for chunk in stored])
         try:
             parsed = await self._parsers.parse(raw)
         except Unparsable as error:
-            await mail_in.set_quarantine(store, caller, id, QuarantineState.HELD, reason=str(error))
+            await quarantine.set_state(store, caller, id, QuarantineState.HELD, reason=str(error))
             return
-        found = await found_mail(
-            store, caller, quarantined["mailbox_id"], bool(quarantined["is_sent"]), parsed, quarantined["raw_id"]
-        )
+        found = await found_mail(store, caller, held["mailbox_id"], bool(held["is_sent"]), parsed, held["raw_id"])
         taken = (await mail_in.take_in(store, caller, found)).result
-        await mail_in.set_quarantine(store, caller, id, QuarantineState.RECOVERED, message_ids=taken.message_ids)
+        await quarantine.set_state(store, caller, id, QuarantineState.RECOVERED, message_ids=taken.message_ids)
 
 
 def end(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -12,7 +12,7 @@ from schema.types.context import Caller
 from schema.types.mailbox import Mailbox
 from schema.types.message import Attachment, DeliveryState
 from schema.types.node import derived_id
-from storage import attachments, files, mail_in
+from storage import attachments, files, mail_in, quarantine
 from storage.database import is_of_database
 from storage.files import Blob
 from storage.mail_in import FoundMail, ReportedState
@@ -118,7 +118,9 @@ class Taking:
         return TAKEN_IN if taken.message_ids or taken.reported else IGNORED
 
     async def quarantine_for_our_fault(self, found: Found, error: Exception) -> str:
-        if is_of_database(error):
+        if is_of_database(error) or isinstance(
+            error, OSError
+        ):  # no file or process could be opened: it is not the mail
             raise error
         logger.error("a mail could not be taken in", exc_info=error)
         return await self.quarantine(found, OUR_FAULT)
@@ -127,7 +129,7 @@ class Taking:
         assert found.raw is not None, "it is there"
         raw = await self.store_raw(found.raw)
         sender = found.envelope.sender.address if found.envelope.sender else None
-        await mail_in.quarantine(
+        await quarantine.hold(
             self.store, self.caller, self.mailbox.id, self.is_sent, sender, found.size, raw.id, reason
         )
         return QUARANTINED

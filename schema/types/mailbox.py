@@ -132,6 +132,13 @@ class QuarantinedMail(Node):
     message_ids: strawberry.Private[list[str]]
     added: strawberry.Private[int] = 0
 
+    @strawberry.field(
+        description="Where it can be fetched as it came, without a token, for at least an hour. Of one that was too "
+        "large to be fetched, the header is there."
+    )
+    def raw_url(self, info: Info) -> str:
+        return info.context.reader.raw_url(self.id)
+
     @strawberry.field(description="The mailbox that it came to.")
     async def mailbox(self, info: Info) -> Mailbox:
         return await info.context.reader.mailbox(self.mailbox_id)

@@ -185,6 +185,13 @@ class Message(Node):
                 shown = shown.replace(f'src="cid:{escape(each.content_id)}"', f'src="{escape(url)}"')
         return shown
 
+    @strawberry.field(
+        description="Where an e-mail that was found in a mailbox can be fetched as it came, with its whole header, "
+        "without a token, for at least an hour; null for everything else."
+    )
+    def raw_url(self, info: Info) -> str | None:
+        return info.context.reader.raw_url(self.id) if self.raw_id else None
+
     @strawberry.field(description="The mailbox that an e-mail came to or goes from.")
     async def mailbox(self, info: Info) -> Mailbox | None:
         return await info.context.reader.mailbox(self.mailbox_id) if self.mailbox_id else None

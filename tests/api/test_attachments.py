@@ -8,7 +8,7 @@ import random
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
@@ -20,15 +20,17 @@ from connect_inbox.server import background, serve
 from connect_inbox.settings import Settings
 from schema.types.context import Role
 from schema.types.node import new_id
-from storage import attachments
+from storage import attachments, quarantine
 from storage.documents import Document, to_value
 from storage.file_types import safe_name
 from storage.files import CHUNK, store_bytes, whole
+from storage.mail_in import take_in
 from storage.store import Store, open_store
 from storage.workspaces import add_member, add_partner, create_workspace, operator_of
 from tests.api.conftest import Brand, create_brand, token_for
 from tests.api.raw import is_told
 from tests.client import DEADLINE, Api, Json, Server
+from tests.mailboxes import connected, found_mail
 from tests.raw_socket import Reader
 from tests.server import running
 
@@ -361,6 +363,31 @@ async def test_a_message_tells_where_its_files_are(store: Store, brand: Brand) -
         "isInline": True, "url": told["url"],
     }  # fmt: skip
     assert (await get(brand.server, told["url"])).content == content
+
+
+async def test_a_mail_is_fetched_as_it_came(store: Store, brand: Brand) -> None:
+    operator, raw = operator_of(brand.workspace), b"From: ada@x.example\r\n\r\n<script>alert(1)</script>"
+    blob = await store_bytes(store, brand.workspace, whole(raw), 1000)
+    owner = (await brand.member.run("{ viewer { id } }"))["viewer"]["id"]
+    mailbox = await connected(store, brand.workspace, owner)
+    held = (await quarantine.hold(store, operator, mailbox, False, None, len(raw), blob.id, "it has no end")).result
+    thread = (await brand.influencer(emails=["ada@x.example"]))["thread"]
+    mail = replace(found_mail(mailbox, "ada@x.example", ["team@brand.example"]), raw_id=blob.id)
+    [message] = (await take_in(store, operator, mail)).result.message_ids
+    written = (await brand.send(thread))["id"]
+    fields = "... on Message { url: rawUrl } ... on QuarantinedMail { rawUrl }"
+    query = f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ {fields} }} }}"
+    found = (await brand.viewer.run(query, ids=[held, message, written]))["nodes"]
+    assert found[2] == {"url": None}
+    for url in (found[0]["rawUrl"], found[1]["url"]):
+        response = await get(brand.server, url)
+        assert (response.status_code, response.content) == (200, raw)
+        assert response.headers["content-type"] == "message/rfc822"
+        assert response.headers["content-disposition"].startswith("attachment;")
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert (await get(brand.server, url.replace(held, message) if held in url else url + "x")).status_code == 403
+    nowhere = attachments.url_of(store, brand.workspace, written, attachments.raw_name(written))
+    assert (await get(brand.server, nowhere)).status_code in (400, 404)
 
 
 async def begun_upload(brand: Brand, size: int, body: bytes = b"") -> Reader:

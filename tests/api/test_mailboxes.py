@@ -12,7 +12,7 @@ import pytest
 from connect_inbox.settings import Settings
 from schema.types.mailbox import MailboxAccess, MailboxState, QuarantineState
 from schema.types.node import new_id
-from storage import mail_in, mail_states
+from storage import mail_states, quarantine
 from storage.credentials import Credentials, load, save
 from storage.indexes import ENTRIES
 from storage.mailboxes import find_mailbox, set_state
@@ -308,9 +308,7 @@ HELD = "quarantinedMail { id state reason sender size mailbox { id } messages { 
 async def test_what_is_quarantined_is_tried_again_or_not_needed(brand: Brand) -> None:
     mailbox, store, operator = await mailbox_of(brand, brand.member), brand.store, operator_of(brand.workspace)
     ids = [
-        (
-            await mail_in.quarantine(store, operator, mailbox, False, "a@x.example", 9, f"raw {n}", "it has no end")
-        ).result
+        (await quarantine.hold(store, operator, mailbox, False, "a@x.example", 9, f"raw {n}", "it has no end")).result
         for n in range(3)
     ]
     query = """query($after: String) { quarantinedMails(first: 2, after: $after) {
@@ -325,10 +323,10 @@ async def test_what_is_quarantined_is_tried_again_or_not_needed(brand: Brand) ->
         "id": ids[0], "state": "HELD", "reason": "it has no end", "sender": "a@x.example", "size": 9,
         "mailbox": {"id": mailbox}, "messages": [],
     }  # fmt: skip
-    assert ids[0] in [each["_id"] for each in await mail_in.to_retry(store, 100)]
+    assert ids[0] in [each["_id"] for each in await quarantine.to_retry(store, 100)]
     thread = (await brand.influencer("Ada"))["thread"]
     message = (await brand.receive(thread))["id"]
-    await mail_in.set_quarantine(store, operator, ids[0], QuarantineState.RECOVERED, message_ids=[message])
+    await quarantine.set_state(store, operator, ids[0], QuarantineState.RECOVERED, message_ids=[message])
     node = "query($id: ID!) { node(id: $id) { ... on QuarantinedMail { state messages { id } } } }"
     assert (await brand.viewer.run(node, id=ids[0]))["node"] == {"state": "RECOVERED", "messages": [{"id": message}]}
     discarded = await brand.member.mutate("discardQuarantinedMail", HELD, quarantinedMailId=ids[1])

@@ -13,7 +13,7 @@ from schema.types.change import ChangeKind
 from schema.types.mailbox import MailboxCheck, MailboxState, QuarantineState
 from schema.types.message import DeliveryState
 from schema.types.scalars import now
-from storage import assets, attachments, mail_in, outbox
+from storage import assets, attachments, outbox, quarantine
 from storage.deliveries import States
 from storage.files import store_bytes, whole
 from storage.mail_in import ReportedState, take_in
@@ -280,8 +280,8 @@ async def test_mailboxes_and_what_is_quarantined(brand: Brand) -> None:
     blob = await store_bytes(store, brand.workspace, whole(b"raw"), most=100)
     held: dict[str, str] = {}
 
-    async def quarantine(name: str, raw: str) -> None:
-        made = await mail_in.quarantine(store, operator, first, False, "ada@x.example", 9, raw, "it has no end")
+    async def quarantined(name: str, raw: str) -> None:
+        made = await quarantine.hold(store, operator, first, False, "ada@x.example", 9, raw, "it has no end")
         held[name] = made.result
 
     def choose(mailbox: str | None, **more: Any) -> Step:
@@ -299,9 +299,9 @@ async def test_mailboxes_and_what_is_quarantined(brand: Brand) -> None:
         lambda: set_check(store, operator, first, found),
         choose(None),
         choose(second, forWorkspace=True),
-        lambda: quarantine("one", blob.id),
-        lambda: quarantine("two", "another"),
-        lambda: mail_in.set_quarantine(store, operator, held["one"], QuarantineState.RECOVERED, message_ids=[]),
+        lambda: quarantined("one", blob.id),
+        lambda: quarantined("two", "another"),
+        lambda: quarantine.set_state(store, operator, held["one"], QuarantineState.RECOVERED, message_ids=[]),
         lambda: admin.mutate("discardQuarantinedMail", "position", quarantinedMailId=held["two"]),
         lambda: admin.mutate("disconnectMailbox", "position", mailboxId=second),
         lambda: connected(store, brand.workspace, ben, "ben@brand.example"),

@@ -9,7 +9,7 @@ from schema.types.context import SCOPES, Caller, Role
 from storage import attachments
 from storage.assets import NewAsset, create_asset, give_asset
 from storage.files import store_bytes, whole
-from storage.mail_in import quarantine
+from storage.quarantine import hold
 from storage.store import Store
 from storage.workspaces import add_partner, create_workspace, operator_of
 from tests.api.conftest import member_api, token_for
@@ -131,7 +131,7 @@ async def _mail(store: Store, workspace: str, admin: Api, ids: dict[str, str], w
         "saveDraft", "draft { id }", threadId=ids["thread"], text=f"{word} draft", attachmentIds=[file.id],
         mailboxId=mailbox,
     )  # fmt: skip
-    held = await quarantine(
+    held = await hold(
         store, operator_of(workspace), mailbox, False, f"{word}@influencer.example", 7, blob.id, "it has no end"
     )
     return {"mailbox": mailbox, "attachment": file.id, "draft": draft["draft"]["id"], "mail": held.result}

@@ -11,7 +11,7 @@ from schema.types.campaign import CampaignState
 from schema.types.errors import Refused
 from schema.types.mailbox import Mailbox, QuarantineState
 from schema.types.message import DeliveryState, MessageDirection, MessageKind
-from storage import mail_in, outbox
+from storage import mail_in, outbox, quarantine
 from storage.campaigns import create_campaign
 from storage.check import check
 from storage.deliveries import States
@@ -383,25 +383,32 @@ async def test_what_cannot_be_taken_apart_is_kept_once(store: Store, workspace: 
     mailbox = await connected(store, workspace.id, workspace.member.id)
     other = await connected(store, workspace.id, workspace.member.id, "other@brand.example")
 
-    async def quarantine(where: str, raw: str) -> str:
-        made = await mail_in.quarantine(store, workspace.operator, where, False, ADA, 9, raw, "it has no end")
+    async def quarantined(where: str, raw: str) -> str:
+        made = await quarantine.hold(store, workspace.operator, where, False, ADA, 9, raw, "it has no end")
         return made.result
 
-    ids = [await quarantine(*each) for each in ((mailbox, "raw"), (mailbox, "raw"), (other, "raw"), (mailbox, "other"))]
+    ids = [
+        await quarantined(*each) for each in ((mailbox, "raw"), (mailbox, "raw"), (other, "raw"), (mailbox, "other"))
+    ]
     assert ids[0] == ids[1] and len(set(ids)) == 3
-    await mail_in.ask_for_retry(store, workspace.member, ids[0])
-    assert [each["_id"] for each in await mail_in.to_retry(store, 100) if each["workspace"] == workspace.id] == ids[:1]
-    await mail_in.note_retried(store, ids[0])
-    assert [each["_id"] for each in await mail_in.to_retry(store, 100) if each["workspace"] == workspace.id] == []
+    await quarantine.ask_for_retry(store, workspace.member, ids[0])
+    assert [each["_id"] for each in await quarantine.to_retry(store, 100) if each["workspace"] == workspace.id] == ids[
+        :1
+    ]
+    await quarantine.note_retried(store, ids[0])
+    assert [each["_id"] for each in await quarantine.to_retry(store, 100) if each["workspace"] == workspace.id] == []
     again = [
-        await mail_in.set_quarantine(store, workspace.operator, ids[0], QuarantineState.RECOVERED, message_ids=["m"])
+        await quarantine.set_state(store, workspace.operator, ids[0], QuarantineState.RECOVERED, message_ids=["m"])
         for _ in range(2)
     ]
     assert number_of(again[0]) == number_of(again[1]), "the second changes nothing"
     with pytest.raises(Refused):
-        await mail_in.set_quarantine(store, workspace.member, ids[0], QuarantineState.DISCARDED)
+        await quarantine.set_state(store, workspace.member, ids[0], QuarantineState.DISCARDED)
+    for state in (QuarantineState.DISCARDED, QuarantineState.HELD):  # a retry that was asked for before has failed
+        await quarantine.set_state(store, workspace.member, ids[2], state)
+    assert (await store.database.get("quarantined_mails", ids[2]) or {})["state"] == "DISCARDED"
     with pytest.raises(Refused):
-        await mail_in.ask_for_retry(store, workspace.member, ids[0])
+        await quarantine.ask_for_retry(store, workspace.member, ids[0])
     stored = await store.database.get("quarantined_mails", ids[0])
     assert stored is not None and (stored["state"], stored["raw_id"], stored["message_ids"]) == (
         "RECOVERED",
