@@ -13,7 +13,7 @@ from storage.credentials import Credentials
 from storage.keys import WrongSeal
 from storage.mail_states import INBOX, SENT, FolderState
 from storage.store import Store
-from sync.imap import ImapConnection, imap_connection
+from sync.imap import Folders, ImapConnection, imap_connection
 from sync.lease import time_now
 from sync.mail_server import Failure, MailServer, MailServerFailed
 from sync.oauth import ReconnectNeeded, fresh_token
@@ -74,9 +74,13 @@ async def trying(which: Literal["imap", "smtp"], work: Awaitable[T]) -> T:
 async def folders_now(server: MailServer) -> dict[str, FolderState]:
     """What is in the folders by now is history to somebody who connects the mailbox."""
     async with imap_connection(server) as connection:
-        names = await connection.folders()
-        roles = {INBOX: names.inbox, SENT: names.sent}
-        return {role: await folder_now(connection, name) for role, name in roles.items() if name is not None}
+        roles = roles_of(await connection.folders())
+        return {role: await folder_now(connection, name) for role, name in roles.items()}
+
+
+def roles_of(folders: Folders) -> dict[str, str]:
+    """The folders that are read. The inbox is the last, as it is the one that is listened to."""
+    return {SENT: folders.sent, INBOX: folders.inbox} if folders.sent is not None else {INBOX: folders.inbox}
 
 
 async def folder_now(connection: ImapConnection, name: str) -> FolderState:

@@ -29,7 +29,7 @@ from sync.mail_server import Failure, MailServerFailed
 from sync.mail_taking import OUR_FAULT, found_mail
 from sync.mail_times import MailTimes, pause_after
 from sync.mail_workers import MailParsers
-from sync.mailbox_reading import Flapping, Work, read
+from sync.mailbox_reading import MOST_LARGE, Flapping, Work, read
 from sync.oauth import ReconnectNeeded
 from sync.outbox_item import Post
 from sync.outbox_sending import work_on
@@ -59,6 +59,7 @@ class MailService:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._retrying: dict[str, asyncio.Task[None]] = {}
         self._listening: dict[str, ImapConnection] = {}  # by mailbox
+        self._room = asyncio.Semaphore(MOST_LARGE)
         self._failures: dict[str, int] = {}  # of each mailbox, in a row
 
     async def run(self) -> None:
@@ -173,7 +174,7 @@ class MailService:
             return 0
         work = Work(
             self._store, self._parsers, caller, from_document(Mailbox, document), owner, self._times, self._counters,
-            lambda: self._failures.pop(id, None),
+            self._room, lambda: self._failures.pop(id, None),
         )  # fmt: skip
         try:
             await self._connected(work)

@@ -7,9 +7,11 @@ that is done twice.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 
 from schema.types.context import Caller
 from schema.types.mailbox import Mailbox, MailboxCheck, MailboxState
@@ -20,7 +22,7 @@ from storage.store import Store
 from sync.imap import FetchedHeader, ImapConnection, MailTooLarge
 from sync.lease import LeaseLost, after, time_now
 from sync.mail import Envelope
-from sync.mail_access import folder_now
+from sync.mail_access import roles_of
 from sync.mail_counters import MailCounters
 from sync.mail_envelope import envelope_of
 from sync.mail_taking import Found, concerns, take_all
@@ -30,7 +32,10 @@ from sync.mail_workers import MailParsers
 logger = logging.getLogger("connect_inbox.sync")
 
 BATCH = 50  # mails whose headers are looked at together
-MOST_BYTES = 30 * 1024 * 1024  # of the mails that are held at a time
+MOST_BYTES = 30 * 1024 * 1024  # of a mail that is fetched
+AT_ONCE = 4 * 1024 * 1024  # bytes of the mails of a mailbox that are held at a time
+LARGE = AT_ONCE // 2  # bytes of a mail, from which on it waits for room and is held alone
+MOST_LARGE = 8  # such mails that one process holds at a time, of all mailboxes
 MANY = 20  # mails that are new at once, from which on it is told that the mailbox is being read
 DAY = 24 * 3600 * 1000  # milliseconds
 MOST_TURNS = 3  # in a day, in which a server may begin to number its mail anew
@@ -51,19 +56,20 @@ class Work:
     owner: str  # of the lease
     times: MailTimes
     counters: MailCounters
+    room: asyncio.Semaphore  # for mails that are large
     on_success: Callable[[], object]
 
 
 async def read(work: Work, imap: ImapConnection) -> None:
     """Reads until the connection or the lease is lost. Raises MailServerFailed, Flapping, LeaseLost."""
-    names = await imap.folders()
-    roles = {SENT: names.sent, INBOX: names.inbox}  # the inbox last: it is the one that is listened to
+    roles: dict[str, str] = {}
     while True:
+        if SENT not in roles:  # programs make it when they first need it
+            roles = roles_of(await imap.folders())
         for role, name in roles.items():
-            if name is not None:
-                await read_folder(work, imap, role, name)
+            await read_folder(work, imap, role, name)
         if await mail_states.check_due(work.store, work.mailbox.id) <= time_now():
-            await check(work, imap, {role: name for role, name in roles.items() if name is not None})
+            await check(work, imap, roles)
             continue
         if not (await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.CONNECTED)).result:
             raise LeaseLost  # it was disconnected, and whoever did so was ended before the reading was
@@ -76,9 +82,10 @@ async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) ->
     selected = await imap.select(name)
     states = await mail_states.folder_states(work.store, work.mailbox.id)
     state = states.get(role)
-    if state is None:
-        state = await folder_now(imap, name)  # it is a new one
-        await save(work, role, state)
+    if state is None:  # it was not there when the mailbox was connected, and what came to it since is none of history
+        began = states[INBOX].began if INBOX in states else time_now()
+        state = FolderState(name, selected.uid_validity, selected.uid_next, selected.uid_next - 1, began)
+        state = await renumbered(work, imap, role, state, selected.uid_validity, selected.uid_next)
     elif state.uid_validity != selected.uid_validity:
         recent = await recent_turns(work, role)
         state = await renumbered(work, imap, role, state, selected.uid_validity, selected.uid_next)
@@ -112,16 +119,49 @@ async def take_uids(work: Work, imap: ImapConnection, role: str, uid_validity: i
 async def take_headers(
     work: Work, imap: ImapConnection, role: str, uid_validity: int, headers: list[FetchedHeader]
 ) -> int:
-    envelopes = {each.uid: envelope_of(each.header) for each in headers}
+    envelopes = await envelopes_of(headers)
     concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=role == SENT)
     await note(work, role, uid_validity, {each.uid: IGNORED for each in headers if each.uid not in concerned})
-    taken = 0
-    for group in groups([each for each in headers if each.uid in concerned]):
-        found = [await fetched(imap, each, envelopes[each.uid]) for each in group]
-        became = await take_all(work.store, work.parsers, work.caller, work.mailbox, role == SENT, found)
-        await note(work, role, uid_validity, became)
-        taken += sum(each != IGNORED for each in became.values())
-    return taken
+    taken, held = 0, Held(work, role, uid_validity)
+    for each in headers:
+        if each.uid not in concerned:
+            continue
+        if each.size > LARGE or not held.has_room_for(each):
+            taken += await held.take()
+        async with work.room if each.size > LARGE else nullcontext():
+            held.found.append(await fetched(imap, each, envelopes[each.uid]))
+            if each.size > LARGE:
+                taken += await held.take()
+    return taken + await held.take()
+
+
+async def envelopes_of(headers: list[FetchedHeader]) -> dict[int, Envelope]:
+    """One by one: a header may take as long as others may wait."""
+    envelopes: dict[int, Envelope] = {}
+    for each in headers:
+        envelopes[each.uid] = envelope_of(each.header)
+        await asyncio.sleep(0)
+    return envelopes
+
+
+@dataclass
+class Held:
+    """Mails that are fetched, and are taken in together."""
+
+    work: Work
+    role: str
+    uid_validity: int
+    found: list[Found] = field(default_factory=list)
+
+    def has_room_for(self, header: FetchedHeader) -> bool:
+        return header.size + sum(len(each.raw or b"") for each in self.found) <= AT_ONCE
+
+    async def take(self) -> int:
+        """How many were taken in. None is held any more."""
+        work, found, self.found = self.work, self.found, []
+        became = await take_all(work.store, work.parsers, work.caller, work.mailbox, self.role == SENT, found)
+        await note(work, self.role, self.uid_validity, became)
+        return sum(each != IGNORED for each in became.values())
 
 
 async def note(work: Work, role: str, uid_validity: int, became: dict[int, str]) -> None:
@@ -130,24 +170,12 @@ async def note(work: Work, role: str, uid_validity: int, became: dict[int, str])
 
 
 async def fetched(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
+    """The mail, or the header alone of one that is too large, or twice as large as its server says and more."""
+    most = MOST_BYTES if header.size > LARGE else AT_ONCE
     try:
-        return Found(header.uid, await imap.fetch(header.uid, MOST_BYTES), envelope, header.size)
+        return Found(header.uid, await imap.fetch(header.uid, most), envelope, header.size)
     except MailTooLarge:
         return Found(header.uid, header.header, envelope, max(header.size, MOST_BYTES + 1), is_too_large=True)
-
-
-def groups(headers: list[FetchedHeader]) -> Iterator[list[FetchedHeader]]:
-    """As many mails as may be held at a time, at least one."""
-    group: list[FetchedHeader] = []
-    size = 0
-    for each in headers:
-        if group and size + each.size > MOST_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(each)
-        size += each.size
-    if group:
-        yield group
 
 
 # Where a server numbers its mail anew
@@ -167,13 +195,15 @@ async def renumbered(
 ) -> FolderState:
     """Goes through what came since the mailbox was connected, and takes in what is not here yet: never history.
 
+    So it is done with a folder that is new, too.
+
     Of what is known by its Message-ID only the header is fetched again. Servers tell whole seconds.
     """
     first, began = uid_next, old.began // 1000 * 1000
     for batch in batches(await imap.uids_since(began)):
         headers = [each for each in await imap.headers(batch) if each.internal_date >= began]
         first = min([first, *(each.uid for each in headers)])
-        ids = {each.uid: envelope_of(each.header).message_id for each in headers}
+        ids = {uid: each.message_id for uid, each in (await envelopes_of(headers)).items()}
         known = await mail_in.settled(work.store, work.caller.workspace, {id for id in ids.values() if id})
         await note(work, role, uid_validity, {uid: TAKEN_IN for uid, id in ids.items() if id in known})
         await take_headers(work, imap, role, uid_validity, [each for each in headers if ids[each.uid] not in known])

@@ -257,6 +257,7 @@ async def test_what_could_not_be_taken_apart_can_be_tried_again(
 async def test_a_mail_that_is_too_large_to_be_fetched(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its header is kept, and is never taken for the mail."""
     monkeypatch.setattr(mailbox_reading, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(mailbox_reading, "LARGE", 100_000)
     monkeypatch.setattr("resolvers.mailboxes.MOST_BYTES", 100_000)
     ada = await office.person("Ada", ADA)
     office.deliver(a_mail(text="x" * 70 + "\n" + "too large\n" * 20_000).as_bytes())

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from storage import credentials
 from storage.mailboxes import disconnect_mailbox
 from storage.workspaces import operator_of
+from sync import mailbox_reading
+from sync.imap import FetchedHeader, Folders, ImapConnection
+from sync.mail_taking import take_all
 from sync.smtp_connections import SmtpConnections
-from tests.mail.office import ADA, DEADLINE, FAST, Office, a_mail, office_on
+from tests.client import until
+from tests.mail.office import ADA, BRAND, DEADLINE, FAST, Office, a_mail, office_on
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -40,6 +46,60 @@ async def test_a_mailbox_that_was_not_disconnected_to_the_end_is_not_read_and_ke
         while ((await store.database.get("mail_states", office.mailbox)) or {})["active"]:
             await asyncio.sleep(0.02)
     assert await credentials.load(store, workspace, office.mailbox) is None
+
+
+async def test_mail_is_held_as_far_as_there_is_room(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their server says of their sizes."""
+    for name, value in {"AT_ONCE": 50_000, "LARGE": 25_000}.items():
+        monkeypatch.setattr(mailbox_reading, name, value)
+    taken: list[list[int]] = []
+    headers = ImapConnection.headers
+
+    async def as_small(self: ImapConnection, uids: list[int]) -> list[FetchedHeader]:
+        return [replace(each, size=1 if b"liar" in each.header else each.size) for each in await headers(self, uids)]
+
+    async def noted(*given: Any) -> dict[int, str]:
+        taken.append([len(each.raw or b"") for each in given[-1]])
+        return await take_all(*given)
+
+    monkeypatch.setattr(ImapConnection, "headers", as_small)
+    monkeypatch.setattr(mailbox_reading, "take_all", noted)
+    ada = await office.person("Ada", ADA)
+    for subject, size in [
+        ("small", 1),
+        ("small", 20_000),
+        ("liar", 40_000),
+        ("liar", 40_000),
+        ("large", 90_000),
+        ("small", 2),
+    ]:
+        office.deliver(a_mail(subject=subject, text="twenty characters..\n" * (size // 20 + 1)).as_bytes())
+    await office.until_messages(ada, 6)
+    assert all(len(each) == 1 or sum(each[:-1]) <= 50_000 for each in taken)
+    assert [len(each) for each in taken if max(each, default=0) > 80_000] == [1], "a large one is not held alone"
+
+
+async def test_mail_in_a_folder_that_is_made_later_is_no_history(
+    database_uri: str, own_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first mail that the brand writes in another program, which makes the folder for it."""
+    folders, is_made = ImapConnection.folders, False
+
+    async def without_sent(self: ImapConnection) -> Folders:
+        found = await folders(self)
+        return found if is_made else replace(found, sent=None)
+
+    monkeypatch.setattr(ImapConnection, "folders", without_sent)
+    async with office_on(database_uri, own_database) as office:
+        office.deliver(a_mail(BRAND, ADA, text="history").as_bytes(), "Sent")
+        before = time.time()
+        await until(lambda: time.time() > before + 1)  # as servers tell whole seconds
+        await office.connect()
+        ada = await office.person("Ada", ADA)
+        await office.until_check()
+        office.deliver(a_mail(BRAND, ADA, text="the first").as_bytes(), "Sent")
+        is_made = True
+        assert [each["text"] for each in await office.until_messages(ada, 1)] == ["the first"]
 
 
 async def test_an_error_does_not_end_it(
