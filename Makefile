@@ -57,6 +57,8 @@ test: tests/npm/node_modules/installed
 else
 test: no-npm
 endif
+# Or each of the hundred processes that tests start would compile what it loads.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: install
 	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 

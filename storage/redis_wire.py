@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from broadcaster import BroadcastBackend, Event
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 logger = logging.getLogger("connect_inbox.wire")
 
@@ -74,6 +74,10 @@ def address_of(url: str) -> str:
 
 def client_of(url: str) -> Redis:
     """A client that tries nothing twice by itself: a connection that was made anew in silence would hide a gap."""
+    from redis.asyncio import Redis  # here, as it is a tenth of what a process without Redis would load
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
     options: dict[str, Any] = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
     client: Redis = Redis.from_url(
         url, protocol=2, retry=Retry(NoBackoff(), 0), health_check_interval=0,
