@@ -140,6 +140,14 @@ class Database:
 
         return await repeated(run)
 
+    async def set_all(self, collection: str, filter: Document, fields: Document) -> None:
+        """Sets fields of all documents that match."""
+
+        async def run() -> None:
+            await self._collection(collection).update_many(filter, {"$set": fields})
+
+        await repeated(run)
+
     async def raise_to(self, collection: str, id: str, field: str, value: int) -> None:
         """Raises a number to at least `value`."""
 

@@ -10,6 +10,7 @@ lease       who works on it, and `lease_until` when it is anybody's again; both 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schema.types.context import Caller
@@ -110,9 +111,11 @@ def subject_of(message: NewMessage, answered: Document | None) -> str:
 # What whoever sends does, outside of the log
 
 
-async def due_items(store: Store, now: int, limit: int) -> list[Document]:
-    """What is to be looked at by now, of all workspaces, the longest due first."""
-    filter = {"stage": {"$in": [WAITING, TO_FILE]}, "due": {"$lte": now}}
+async def due_items(store: Store, now: int, limit: int, without: Sequence[str] = ()) -> list[Document]:
+    """What is to be looked at by now, of all workspaces but not of these mailboxes, the longest due first."""
+    filter: Document = {"stage": {"$in": [WAITING, TO_FILE]}, "due": {"$lte": now}}
+    if without:
+        filter["mailbox"] = {"$nin": list(without)}
     return await store.database.find("outbox", filter, sort=[("due", 1)], limit=limit, hint=OUTBOX)
 
 
@@ -135,9 +138,8 @@ async def put_off(store: Store, id: str, owner: str, due: int, attempts: int) ->
 
 async def hurry(store: Store, mailbox: str, now: int) -> None:
     """Has what waits for a mailbox be looked at now, by whoever sends."""
-    filter = {"stage": {"$in": [WAITING, TO_FILE]}, "due": {"$gt": now}, "mailbox": mailbox}
-    for item in await store.database.find("outbox", filter, hint=OUTBOX, only=["lease"]):
-        await store.database.set("outbox", item["_id"], {"due": now}, where={"lease": ""})
+    filter = {"stage": {"$in": [WAITING, TO_FILE]}, "due": {"$gt": now}, "mailbox": mailbox, "lease": ""}
+    await store.database.set_all("outbox", filter, {"due": now})
 
 
 # What becomes of an item, in the log

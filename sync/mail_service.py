@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,7 +39,8 @@ from sync.smtp_connections import SmtpConnections
 logger = logging.getLogger("connect_inbox.sync")
 
 MOST_MAILBOXES = 500  # that one process reads at a time
-MOST_SENDING = 20  # mails that one process sends at a time
+MOST_SENDING = 24  # mails that one process sends at a time
+MOST_OF_MAILBOX = 6  # of them, of one mailbox: while some are sent, others are made ready
 MOST_RETRYING = 4  # mails that one process takes apart once more at a time
 FLAPPING = "its server numbers its mail anew again and again, so that what is new cannot be told"
 
@@ -92,13 +94,27 @@ class MailService:
 
     async def _wait(self) -> None:
         """Until the next look: for a while, or, where all room to send was taken, until half of it is free."""
-        if len(self._sending) < MOST_SENDING:
+        busy = self._busy()
+        if not busy and len(self._sending) < MOST_SENDING:
             await asyncio.sleep(self._times.look)
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._times.look):
-                while len(self._sending) > MOST_SENDING // 2:
+                while not self._has_room(busy):
                     await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    def _has_room(self, busy: list[str]) -> bool:
+        if busy:
+            return any(self._counts()[each] <= MOST_OF_MAILBOX // 2 for each in busy)
+        return len(self._sending) <= MOST_SENDING // 2
+
+    def _counts(self) -> Counter[str]:
+        """How many mails are being sent of each mailbox."""
+        return Counter(key.partition(" ")[0] for key in self._sending)
+
+    def _busy(self) -> list[str]:
+        """The mailboxes of which as many mails are being sent as may be."""
+        return sorted(mailbox for mailbox, count in self._counts().items() if count >= MOST_OF_MAILBOX)
 
     async def _look_for_mailboxes(self) -> None:
         room = MOST_MAILBOXES - len(self._reading)
@@ -106,9 +122,15 @@ class MailService:
             self._start(self._reading, state["_id"], self._read(state))
 
     async def _look_into_outbox(self) -> None:
-        room = MOST_SENDING - len(self._sending)
-        for item in await outbox.due_items(self._store, time_now(), room) if room > 0 else []:
-            self._start(self._sending, item["_id"], work_on(self._post, item))
+        """First for mail of mailboxes of which none is being sent: it does not wait for all that others have."""
+        without = sorted(self._counts())
+        while (room := MOST_SENDING - len(self._sending)) > 0:
+            for item in await outbox.due_items(self._store, time_now(), room, without):
+                if item["mailbox"] not in self._busy():
+                    self._start(self._sending, f"{item['mailbox']} {item['_id']}", work_on(self._post, item))
+            if without == (busy := self._busy()):
+                return
+            without = busy
 
     async def _look_for_checks(self) -> None:
         """Nobody who asks for a check waits until there is news in the mailbox."""

@@ -69,7 +69,8 @@ async def send(sending: Sending) -> None:
     except Uncomposable as error:
         await fail(sending, str(error))
     except OutcomeUnknown as error:
-        await unknown(sending, sending.waiting, error.words)
+        nobody_knows: States = dict.fromkeys(sending.waiting, (DeliveryState.UNKNOWN, error.words))
+        await note(sending, error.refused, nobody_knows)
     except ReconnectNeeded as error:
         sending.counters.failures[Failure.LOGIN.name] += 1
         await needs_reconnect(sending, error.reason)
@@ -126,9 +127,9 @@ async def give(sending: Sending, secret: str, raw: bytes) -> None:
     await note(sending, outcomes)
 
 
-async def note(sending: Sending, outcomes: list[RecipientOutcome]) -> None:
+async def note(sending: Sending, outcomes: list[RecipientOutcome], others: States | None = None) -> None:
     """What the server said of each. Who may get it later is tried again, if there is time left."""
-    states: States = {each.address: state_of(each) for each in outcomes}
+    states: States = {**(others or {}), **{each.address: state_of(each) for each in outcomes}}
     again = any(each.temporary for each in outcomes)
     if again and not is_out_of_time(sending):
         await settle(sending, states, WAITING)

@@ -31,11 +31,15 @@ BeforeData = Callable[[], Awaitable[None]]
 
 
 class OutcomeUnknown(Exception):
-    """The mail may have been taken, and may not. `words` is one line that says what happened."""
+    """The mail may have been taken, and may not. `words` is one line that says what happened.
+
+    Those who were `refused` before have not got it in any case.
+    """
 
     def __init__(self, words: str) -> None:
         super().__init__(words)
         self.words = words
+        self.refused: list[RecipientOutcome] = []
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,11 @@ class SmtpConnection:
         if not any(each.accepted for each in outcomes):
             return outcomes
         await before_data()
-        answer = await self._hand_over(raw)
+        try:
+            answer = await self._hand_over(raw)
+        except OutcomeUnknown as error:
+            error.refused = [each for each in outcomes if not each.accepted]
+            raise
         return [self._outcome(each.address, answer) if each.accepted else each for each in outcomes]
 
     def _refusal(self, sender: str, recipients: list[str], raw: bytes) -> str | None:

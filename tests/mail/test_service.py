@@ -15,12 +15,16 @@ from storage.mailboxes import disconnect_mailbox
 from storage.workspaces import operator_of
 from sync import mailbox_reading
 from sync.imap import FetchedHeader, Folders, ImapConnection
+from sync.mail_service import MOST_SENDING, mail_service
 from sync.mail_taking import take_all
 from sync.smtp_connections import SmtpConnections
 from tests.client import until
-from tests.mail.office import ADA, BRAND, DEADLINE, FAST, Office, a_mail, office_on
+from tests.mail.office import ADA, BOB, BRAND, DEADLINE, FAST, PASSWORD, Office, a_mail, office_on
+from tests.smtp_receiver import Act, Received, Script
 
 pytestmark = pytest.mark.usefixtures("quiet")
+
+SECOND = "second@brand.test"
 
 
 @pytest.fixture
@@ -100,6 +104,43 @@ async def test_mail_in_a_folder_that_is_made_later_is_no_history(
         office.deliver(a_mail(BRAND, ADA, text="the first").as_bytes(), "Sent")
         is_made = True
         assert [each["text"] for each in await office.until_messages(ada, 1)] == ["the first"]
+
+
+async def test_nobodys_mail_waits_for_all_that_somebody_else_has_written(database_uri: str, own_database: str) -> None:
+    async with office_on(database_uri, own_database, None) as office:
+        await office.connect(access="SEND_ONLY")
+        ada = await office.person("Ada", ADA)
+        many = [await office.send(ada, f"number {number}") for number in range(MOST_SENDING + 2)]
+        office.smtp.users[SECOND] = PASSWORD
+        assert (await office.connect(SECOND, access="SEND_ONLY"))["userErrors"] == []
+        sent = await office.send(ada, "from the second one", mailboxId=office.mailbox)
+        answers = asyncio.Event()
+
+        async def wait(mail: Received) -> None:
+            if b"from the second one" not in mail.raw:
+                await answers.wait()
+
+        office.smtp.on_mail = wait
+        async with mail_service(office.brand.store, office.mail, FAST):
+            await office.until_state(ada, sent["id"], "SENT")
+            answers.set()
+            for each in many:
+                await office.until_state(ada, each["id"], "SENT")
+        assert len(office.smtp.mails) == len(many) + 1
+
+
+@pytest.mark.parametrize(("answer", "state"), [("550 5.1.1 Nobody here", "FAILED"), ("451 4.3.0 Not now", "SENT")])
+async def test_who_was_refused_is_none_of_those_of_whom_nobody_knows(
+    database_uri: str, own_database: str, answer: str, state: str
+) -> None:
+    async with office_on(database_uri, own_database) as office:
+        await office.connect(access="SEND_ONLY")
+        ada = await office.person("Ada", ADA)
+        office.smtp.scripts[BOB] = Script("RCPT", answer, times=1)
+        office.smtp.scripts[ADA] = Script("ANSWER", Act.DROP, times=1)
+        sent = await office.send(ada, cc=[BOB])
+        await office.until_deliveries(ada, sent["id"], ada="UNKNOWN", bob=state)
+        assert [each.recipients for each in office.smtp.mails] == [[ADA], [BOB]][: 1 + (state == "SENT")]
 
 
 async def test_an_error_does_not_end_it(
