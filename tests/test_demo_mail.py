@@ -9,18 +9,21 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from dataclasses import replace
 from email.headerregistry import Address
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from connect_inbox.demo import dovecot, letters
+from connect_inbox.demo import dovecot, letters, mail
+from connect_inbox.demo.run import Options, run_demo
 from connect_inbox.demo.smtp import smtp_server
 from connect_inbox.demo.story import MAILBOX
+from connect_inbox.settings import Settings
 from sync.mail import ReportKind
 from sync.mail_parsing import parse
 from sync.mail_server import Failure, MailServer, MailServerFailed
@@ -38,12 +41,28 @@ MESSAGES = """query($id: ID!) { thread(id: $id) { messages(last: 3) { nodes {
     recipients { address } } } } }"""
 
 
+@asynccontextmanager
+async def demo(folder: Path) -> AsyncIterator[Json]:
+    """What a demo of this process printed when it was ready. Its influencers answer at once."""
+    options = Options(port=0, data=folder, influencers=8, traffic=False, mail=True, json=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mail, "PAUSE", (0.0, 0.1))
+        with redirect_stdout(StringIO()) as printed:
+            running = asyncio.create_task(run_demo(Settings.from_env(environment()), options))
+            await wait_until(lambda: running.done() or printed.getvalue().endswith("\n"))
+        try:
+            yield json.loads(printed.getvalue())
+        finally:
+            running.cancel()
+            [error] = await asyncio.gather(running, return_exceptions=True)
+            assert isinstance(error, asyncio.CancelledError), error
+
+
 @pytest.fixture(scope="module")
 async def ready(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Json]:
-    """What a demo that goes on printed when it was ready."""
     need_dovecot()
-    async with started(*QUIET, env=environment(TMPDIR=tmp_path_factory.mktemp("demo"))) as (_, line):
-        yield json.loads(line)
+    async with demo(tmp_path_factory.mktemp("demo")) as ready:
+        yield ready
 
 
 @asynccontextmanager
@@ -61,12 +80,12 @@ async def sent(api: Api, thread: str, text: str = "How was the hike?") -> str:
     return id
 
 
-async def until_state(api: Api, thread: str, id: str, state: str) -> list[Json]:
+async def until_state(api: Api, thread: str, id: str, *states: str) -> list[Json]:
     """The thread's last messages, once one of them has come so far."""
     async with asyncio.timeout(DEADLINE):
         while True:
             nodes: list[Json] = (await api.run(MESSAGES, id=thread))["thread"]["messages"]["nodes"]
-            if [each for each in nodes if each["id"] == id and each["delivery"]["state"] == state]:
+            if [each for each in nodes if each["id"] == id and each["delivery"]["state"] in states]:
                 return nodes
             await asyncio.sleep(0.1)
 
@@ -153,19 +172,20 @@ def is_served(port: int) -> bool:
 
 async def test_a_folder_is_gone_on_with_and_the_mailbox_too(tmp_path: Path) -> None:
     need_dovecot()
-    env = environment(TMPDIR=tmp_path)
-    mailboxes = []
-    for _ in range(2):
-        async with started(*QUIET, "--data", tmp_path / "kept", env=env) as (process, line):
-            told = json.loads(line)
-            mailboxes.append(told["mailboxId"])
-            async with api(told) as member:
-                id = await sent(member, told["answeringThreadId"])
-                await until_state(member, told["answeringThreadId"], id, "DELIVERED")
-            process.send_signal(signal.SIGINT)
-            ended = await result_of(process)
-            assert (ended.code, ended.out) == (0, "") and "Traceback" not in ended.err, ended
-    assert mailboxes[0] == mailboxes[1]
+    folder = tmp_path / "kept"
+    async with started(*QUIET, "--data", folder, env=environment(TMPDIR=tmp_path)) as (process, line):
+        before = json.loads(line)
+        async with api(before) as member:
+            id = await sent(member, before["bouncingThreadId"])
+            await until_state(member, before["bouncingThreadId"], id, "SENT", "BOUNCED")
+        process.send_signal(signal.SIGINT)
+        ended = await result_of(process)
+        assert (ended.code, ended.out) == (0, "") and "Traceback" not in ended.err, ended
+    async with demo(folder) as told:
+        assert told["mailboxId"] == before["mailboxId"]
+        async with api(told) as member:
+            id = await sent(member, told["answeringThreadId"])
+            await until_state(member, told["answeringThreadId"], id, "DELIVERED")
 
 
 async def test_without_dovecot_it_says_how_to_install_it(
@@ -201,13 +221,13 @@ async def test_its_smtp_server_lets_one_user_in_and_takes_a_mail_as_it_is() -> N
 def test_a_bounce_and_an_absence_are_understood() -> None:
     """Also where what they answer has a name and a subject of another alphabet, and was folded."""
     to = Address("Zoë", addr_spec="zoe@mail.example.com")
-    mail = letters.letter(to, '"Søren" <soren@mail.example.com>', "данные " * 20, "Hi").as_bytes()
-    [report] = parse(letters.bounce_of(mail, "soren@mail.example.com")).reports
+    raw = letters.letter(to, '"Søren" <soren@mail.example.com>', "данные " * 20, "Hi").as_bytes()
+    [report] = parse(letters.bounce_of(raw, "soren@mail.example.com")).reports
     assert (report.kind, report.recipient) == (ReportKind.BOUNCE, "soren@mail.example.com")
-    assert report.message_id == parse(mail).message_id
-    away = parse(letters.absence_reply(mail, to, "Away").as_bytes())
+    assert report.message_id == parse(raw).message_id
+    away = parse(letters.absence_reply(raw, to, "Away").as_bytes())
     assert away.is_automatic and away.in_reply_to == [report.message_id]
-    answer = letters.answer_to(letters.answer_to(mail, to, "One").as_bytes(), to, "Two")
+    answer = letters.answer_to(letters.answer_to(raw, to, "One").as_bytes(), to, "Two")
     letters.attach_numbers(answer)
     parsed: Any = parse(answer.as_bytes())
     assert len(parsed.references) == 2 and parsed.text == "Two" and "> > Hi" in parsed.quoted

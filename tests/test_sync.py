@@ -15,18 +15,17 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from connect_inbox.server import listener, local_url, open_database, serving
+from connect_inbox.server import CannotStart, listener, local_url, open_database, serving, sync
 from connect_inbox.settings import Settings
 from schema.types.context import Role
 from schema.types.scalars import now
 from storage import embedded
-from storage.embedded import embedded_engine
 from storage.keys import format_key, new_key
 from storage.store import Store
 from storage.tokens import create_token
 from storage.workspaces import add_member, create_workspace, operator_of
 from tests.client import Api, Json, Server
-from tests.commands import DEADLINE, Result, call, environment, result_of, started
+from tests.commands import DEADLINE, Result, environment, result_of, started
 from tests.databases import database_of_its_own
 from tests.dovecot import Dovecot, dovecot_server
 from tests.mail.office import ADA, BOB, BRAND, CONNECT, PASSWORD, a_mail
@@ -155,12 +154,10 @@ async def test_mail_is_sent_by_it_and_not_by_an_api_that_leaves_mail_alone(brand
     assert mail.recipients == [BOB]
 
 
-async def test_a_folder_that_an_api_has_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_folder_that_an_api_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An embedded database is one process's."""
     monkeypatch.setattr(embedded, "LOCK_WAIT", 0.1)
-    data = tmp_path / "data"
-    async with embedded_engine(data):
-        refused = await call("sync", env=environment(CONNECT_INBOX_DATA=data), capsys=capsys)
-    refused.refused(f"{data} is in use by another process")
+    settings = Settings(data=tmp_path)
+    async with open_database(settings):
+        with pytest.raises(CannotStart, match=f"{tmp_path} is in use by another process"):
+            await sync(settings, lambda: None)
