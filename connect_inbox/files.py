@@ -19,7 +19,7 @@ from connect_inbox.auth import Gate, bearer
 from connect_inbox.graphql.http import JSON, answer, respond
 from connect_inbox.graphql.intake import Intake
 from connect_inbox.graphql.origins import is_allowed
-from schema.types.context import Caller, Role
+from resolvers import access
 from schema.types.errors import ApiError, ErrorCode, bad_input, forbidden
 from schema.types.message import Attachment
 from storage import attachments
@@ -67,7 +67,7 @@ class Files:
         address = self._intake.address_of(request)
         self._intake.admit(address)
         caller = (await self._gate.admit(bearer(request.headers.get("authorization")))).caller
-        must_be_able_to_send(caller)
+        access.to_send(caller)
         name = name_in(request, self._most)
         rates = self._intake.rates
         rates.check(address, caller.token)
@@ -122,14 +122,6 @@ class Files:
             return Response(status_code=status, headers=headers)
         pieces = read_bytes(self._store, workspace, attachment.blob_id, part.start, part.stop)
         return StreamingResponse(pieces, status, headers)
-
-
-def must_be_able_to_send(caller: Caller) -> None:
-    """Who sends messages uploads files. Raises FORBIDDEN."""
-    if caller.role is Role.VIEWER:
-        raise forbidden("this needs the role MEMBER or ADMIN")
-    if caller.role is None and "messages:send" not in caller.scopes:
-        raise forbidden("this needs the scope messages:send")
 
 
 def name_in(request: Request, most: int) -> str:

@@ -6,10 +6,12 @@ from resolvers.context import Info
 from schema.types.context import Caller, Role
 from schema.types.errors import forbidden
 
+WRITERS = {Role.MEMBER, Role.ADMIN}
+
 
 def to_read(info: Info) -> Caller:
     """Every member reads; a partner needs the scope `inbox:read`."""
-    return _allowed(info, {Role.VIEWER, Role.MEMBER, Role.ADMIN}, "inbox:read")
+    return allowed(info.context.caller, {Role.VIEWER, Role.MEMBER, Role.ADMIN}, "inbox:read")
 
 
 def may_read(caller: Caller) -> bool:
@@ -19,17 +21,22 @@ def may_read(caller: Caller) -> bool:
 
 def to_write(info: Info, scope: str) -> Caller:
     """A VIEWER does not write; a partner needs the scope."""
-    return _allowed(info, {Role.MEMBER, Role.ADMIN}, scope)
+    return allowed(info.context.caller, WRITERS, scope)
+
+
+def to_send(caller: Caller) -> Caller:
+    """Who sends messages uploads files for them, too."""
+    return allowed(caller, WRITERS, "messages:send")
 
 
 def to_ingest(info: Info) -> Caller:
     """What influencers wrote is handed in by partners with the scope `messages:ingest` only."""
-    return _allowed(info, set(), "messages:ingest")
+    return allowed(info.context.caller, set(), "messages:ingest")
 
 
 def to_manage(info: Info) -> Caller:
     """Members, tokens, tags and variables are managed by an ADMIN."""
-    return _allowed(info, {Role.ADMIN}, None)
+    return allowed(info.context.caller, {Role.ADMIN}, None)
 
 
 def own_state(info: Info) -> tuple[Caller, str]:
@@ -42,13 +49,13 @@ def own_state(info: Info) -> tuple[Caller, str]:
 
 def member_to_write(info: Info) -> tuple[Caller, str]:
     """What is a person's own to do: for members who write, and no partner."""
-    caller = _allowed(info, {Role.MEMBER, Role.ADMIN}, None)
+    caller = allowed(info.context.caller, WRITERS, None)
     assert caller.member is not None, "who has a role is a member"
     return caller, caller.member
 
 
-def _allowed(info: Info, roles: set[Role], scope: str | None) -> Caller:
-    caller = info.context.caller
+def allowed(caller: Caller, roles: set[Role], scope: str | None) -> Caller:
+    """The caller. Raises FORBIDDEN."""
     if caller.role is None:
         if scope is None or scope not in caller.scopes:
             raise forbidden(f"this needs the scope {scope}" if scope else "this is for members")

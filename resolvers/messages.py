@@ -26,7 +26,7 @@ MOST_BYTES = 18 * 1024 * 1024  # of an e-mail's files: as text they are a third 
 
 @refusable(SendMessagePayload)
 async def send_message(info: Info, input: SendMessageInput) -> SendMessagePayload:
-    caller = access.to_write(info, "messages:send")
+    caller = access.to_send(info.context.caller)
     kind_of(input.thread_id)
     for id in (input.campaign_id, input.mailbox_id, input.draft_id):
         validate.optional_id(id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import Enum
 from html import escape
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PREVIEW = 140
 REMOTE = ' data-remote-src="'  # what a remote image has in stored HTML, instead of its `src`
+
+IMAGE = re.compile(r'src="cid:([^"]*)"')  # one that came with the mail
 
 
 def with_remote_images(html: str) -> str:
@@ -179,11 +182,13 @@ class Message(Node):
         if self.safe_html is None:
             return None
         shown = with_remote_images(self.safe_html) if remote_images else self.safe_html
-        for each in self.attachments:
-            if each.content_id:
-                url = info.context.reader.file_url(each.id, each.name)
-                shown = shown.replace(f'src="cid:{escape(each.content_id)}"', f'src="{escape(url)}"')
-        return shown
+        images = {escape(each.content_id): each for each in self.attachments if each.content_id}
+
+        def from_here(image: re.Match[str]) -> str:
+            found = images.get(image[1])
+            return f'src="{escape(info.context.reader.file_url(found.id, found.name))}"' if found else image[0]
+
+        return IMAGE.sub(from_here, shown) if images else shown
 
     @strawberry.field(
         description="Where an e-mail that was found in a mailbox can be fetched as it came, with its whole header, "
