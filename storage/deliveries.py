@@ -21,6 +21,8 @@ AFTER = {
     DeliveryState.COMPLAINED: set(),
 }
 
+GOT = {DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED}
+
 States = dict[str, tuple[DeliveryState, str | None]]  # by address in lower case; what was said of it
 
 

@@ -22,7 +22,7 @@ from schema.types.node import thread_id_of
 from storage import claims
 from storage.changes import Turn
 from storage.claims import claim_id
-from storage.deliveries import States, addresses_in, put_states
+from storage.deliveries import GOT, States, addresses_in, put_states
 from storage.documents import Document, to_milliseconds
 from storage.log import Outcome
 from storage.mailboxes import access_mailbox
@@ -151,11 +151,15 @@ async def people_of(turn: Turn, addresses: list[str]) -> list[str]:
 
 
 async def put_found_sent(turn: Turn, message_id: str) -> bool:
-    """A mail that we have sent is found in a mailbox: so it was sent. False for one that others' programs have."""
+    """A mail that we have sent is found in a mailbox: so it was sent. False for one that others' programs have.
+
+    Once somebody has got it, it says nothing of the others, who were tried later: it is there since then.
+    """
     message, item = await turn.get("messages", message_id), await turn.get("outbox", message_id)
     if message is None or item is None:
         return False
-    states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in addresses_in(message, UNSURE)}
+    unsure = [] if addresses_in(message, GOT) else addresses_in(message, UNSURE)
+    states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in unsure}
     await put_states(turn, message, states)
     return True
 

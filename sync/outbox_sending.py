@@ -13,7 +13,7 @@ from schema.types.mailbox import MailboxState
 from schema.types.message import DeliveryState
 from storage import mailboxes, outbox
 from storage.database import is_of_database
-from storage.deliveries import States
+from storage.deliveries import GOT, States
 from storage.documents import Document
 from storage.outbox import DONE, TO_FILE, WAITING
 from sync.composing_headers import Uncomposable
@@ -29,7 +29,6 @@ from sync.smtp import OutcomeUnknown, RecipientOutcome
 
 logger = logging.getLogger("connect_inbox.sync")
 
-GOT = {DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED}
 LOST = "whoever sent it was ended before the server had answered"
 
 

@@ -275,6 +275,18 @@ async def test_our_own_mail_in_the_sent_folder_settles_what_was_not_known(store:
     assert await message(store, sent["_id"]) == sent and len(await messages_in(store, ada)) == 3
 
 
+async def test_a_copy_from_the_first_try_says_nothing_of_the_second(store: Store, workspace: Team) -> None:
+    ada = await influencer(store, workspace, "Ada", emails=[ADA])
+    mailbox = await connected(store, workspace.id, workspace.member.id)
+    new = NewMessage(ada, MessageDirection.OUTBOUND, MessageKind.DIRECT, "Hi", subject="Hi")
+    id = (await send_mail(store, workspace.member, NewMail(new, None, ["cc@x.example"]), None)).result.id
+    states: States = {ADA: (DeliveryState.SENT, None), "cc@x.example": (DeliveryState.UNKNOWN, "broken")}
+    await outbox.settle(store, workspace.operator, id, states, outbox.TO_FILE, due=0, attempts=2)
+    copy = found_mail(mailbox, BRAND, [ADA], "Hi", is_sent=True, mail_id=(await message(store, id))["mail_id"])
+    assert await taken(store, workspace, copy) == Taken([id])
+    assert deliveries(await message(store, id)) == [(ADA, "SENT", None), ("cc@x.example", "UNKNOWN", "broken")]
+
+
 async def unknown(store: Store, team: Team, thread: str) -> str:
     """A mail of which nobody knows whether it was sent."""
     new = NewMessage(thread, MessageDirection.OUTBOUND, MessageKind.DIRECT, "Hi", subject="Hi")
