@@ -7,6 +7,7 @@ must be able to enter the folder. It ends with us, also where we are killed. POS
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import grp
 import itertools
 import os
@@ -31,6 +32,7 @@ from sync.imap_names import encode_name
 MEMORY = Path("/dev/shm")  # where there is one, nobody waits for a disk
 SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin"  # not where an ordinary user's shell looks for commands
 START_WAIT = 20.0  # seconds
+STOP_WAIT = 5.0
 POLL = 0.01
 LOG_LINES = 10
 
@@ -175,6 +177,14 @@ class Dovecot:
         except ProcessLookupError:
             pass
         await process.wait()
+        await self._wait_until_gone()
+
+    async def _wait_until_gone(self) -> None:
+        """Its processes end one after the other, and the last of them lets go of the ports."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WAIT):
+                while is_taken(self.ports.tls) or is_taken(self.ports.plain):
+                    await asyncio.sleep(POLL)
 
     def set_password(self, user: str, password: str) -> None:
         """Who is let in with it, once Dovecot looks at its users again: within a second. The user may be a new one."""
@@ -264,6 +274,12 @@ def free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def answers(port: int) -> bool:

@@ -152,7 +152,7 @@ async def test_idle_tells_of_new_mail_at_once(server: Dovecot, mailbox: str) -> 
         waiting = asyncio.create_task(connection.idle(30.0))
         await asyncio.sleep(0)
         server.deliver(mailbox, mail(1))
-        assert await asyncio.wait_for(waiting, 5.0)
+        assert await asyncio.wait_for(waiting, 30.0)
         assert await connection.new_uids(0) == [1]
         assert not await connection.idle(0.05)
 
@@ -161,10 +161,10 @@ async def test_idle_on_a_server_that_dies_ends_at_once(mailbox: str, server: Dov
     async with dovecot_server(PASSWORDS) as mortal:
         async with opened(mortal, ANNA) as connection:
             waiting = asyncio.create_task(connection.idle(500.0))
-            await until(lambda: not waiting.done())
+            await until(lambda: bool(connection._protocol.is_idling))
             await mortal.kill()
             with pytest.raises(MailServerFailed) as failed:
-                await asyncio.wait_for(waiting, 5.0)
+                await asyncio.wait_for(waiting, 30.0)
         assert failed.value.failure is Failure.LOST
         assert await failure_of(account_of(mortal, ANNA)) is Failure.HOST
         await mortal.start()

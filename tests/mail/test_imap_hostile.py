@@ -34,7 +34,8 @@ from tests.mail.hostile_imap import (
     silence,
 )
 
-QUICK = ImapLimits(connect=2.0, answer=0.4, idle=0.3, poll=0.1)
+QUICK = ImapLimits(connect=2.0, answer=2.0, idle=0.3, poll=0.1)
+IMPATIENT = replace(QUICK, answer=0.1)
 PROMPT = 3.0  # seconds, on a machine that is busy with others
 MOST = 100_000
 MEGABYTE = 1024 * 1024
@@ -103,13 +104,13 @@ async def test_a_connection_that_breaks_is_noticed_at_once_at_every_step(step: s
 async def test_silence_has_a_limit_at_every_step(step: str) -> None:
     async with hostile_imap({step: silence}) as server:
         with failing(Failure.LOST):
-            await use(server)
+            await use(server, IMPATIENT)
 
 
 async def test_silence_instead_of_the_continuation_of_idle_has_a_limit() -> None:
     async with hostile_imap({"IDLE": silence}) as server:
         with failing(Failure.LOST):
-            await use(server)
+            await use(server, IMPATIENT)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -362,7 +363,7 @@ async def test_a_server_without_idle_is_asked_now_and_then() -> None:
 
 async def test_after_a_failure_a_connection_is_done_for() -> None:
     async with hostile_imap({"SEARCH": silence}) as server:
-        async with imap_connection(server.account(), QUICK) as connection:
+        async with imap_connection(server.account(), replace(QUICK, answer=0.4)) as connection:
             await connection.select("INBOX")
             with failing(Failure.LOST):
                 await connection.new_uids(0)
