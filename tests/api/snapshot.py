@@ -162,21 +162,25 @@ LISTS = {
 }  # fmt: skip
 
 
-async def apply_changes(api: Api, snapshot: Snapshot) -> set[str]:
-    """Brings the nodes up to date by `changes`; the kinds of changes there were."""
-    kinds = set()
-    position = snapshot.position
+async def read_changes(api: Api, position: str) -> list[Json]:
+    """What changed after a position."""
+    changes: list[Json] = []
     while True:
         page = (await api.run(CHANGES, since=position))["changes"]
-        for change in page["changes"]:
-            kinds.add(change["kind"])
-            for node in change["nodes"]:
-                put_node(snapshot, node)
-            for id in change["removedIds"]:
-                remove_node(snapshot, id)
+        changes += page["changes"]
         position = page["position"]
         if not page["hasMore"]:
-            return kinds
+            return changes
+
+
+def apply_changes(changes: list[Json], snapshot: Snapshot) -> set[str]:
+    """Brings the nodes up to date; the kinds of changes there were."""
+    for change in changes:
+        for node in change["nodes"]:
+            put_node(snapshot, node)
+        for id in change["removedIds"]:
+            remove_node(snapshot, id)
+    return {change["kind"] for change in changes}
 
 
 def put_node(snapshot: Snapshot, node: Json) -> None:
