@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -20,7 +18,6 @@ from storage.store import Store, open_store
 from storage.tokens import create_token, hash_of
 from tests.api_process import api_process
 from tests.client import Api, Json, Server
-from tests.commands import environment, started
 from tests.npm_client import DEADLINE, Client, needs_node, subscribed
 from tests.proxy import proxy_to
 from tests.server import running
@@ -28,10 +25,8 @@ from tests.team import Team, create_team
 
 BOTH = ["graphql-ws", "graphql-sse"]
 
-pytestmark = pytest.mark.xdist_group("npm")  # which share a demo
 
-
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def node() -> None:
     needs_node()
 
@@ -65,70 +60,10 @@ async def writer_of(api: Api) -> Writer:
     return Writer(api, inbox["inbox"]["nodes"][0]["id"])
 
 
-@pytest.fixture(scope="module")
-async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
-    """The demo, and what it prints when it is ready."""
-    env = environment(TMPDIR=tmp_path_factory.mktemp("demo"))
-    async with started("demo", "--json", "--no-traffic", "--port", 0, "--influencers", 8, env=env) as (_, line):
-        yield json.loads(line)
-
-
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(timeout=DEADLINE) as http:
         yield http
-
-
-@pytest.mark.parametrize("transport", BOTH)
-@pytest.mark.parametrize("back", ["retry", "again"])
-async def test_what_came_while_the_connection_was_cut_comes_once_and_in_order(
-    demo: Any, http: httpx2.AsyncClient, transport: str, back: str
-) -> None:
-    """`back` is how the client comes back: by its own next attempt, or as a new client with the last position."""
-    writer = await writer_of(Api(Server(demo["url"], http), demo["memberToken"]))
-    async with proxy_to(demo["url"]) as proxy:
-        since, tokens, retries = await writer.position(), [demo["secondMemberToken"]], 5 if back == "retry" else 0
-        async with subscribed(transport, proxy.url, tokens, since, retries) as client:
-            assert await writer.write(3, "Before") == await client.values(3)
-            proxy.cut()
-            if transport == "graphql-ws":
-                assert (await client.told("closed"))["code"] == 1006
-            await client.told("waiting" if back == "retry" else "error")
-
-            missed = await writer.write(100, "Meanwhile")
-            await client.tell(back)
-            await client.told("connected")
-            assert await client.values(100) == missed
-            assert await writer.write(3, "After") == await client.values(3)
-
-
-@pytest.mark.parametrize("transport", BOTH)
-async def test_nothing_is_lost_or_doubled_by_cuts_amid_messages(
-    demo: Any, http: httpx2.AsyncClient, transport: str
-) -> None:
-    writer = await writer_of(Api(Server(demo["url"], http), demo["memberToken"]))
-    async with proxy_to(demo["url"]) as proxy:
-        since, values = await writer.position(), []
-        async with subscribed(transport, proxy.url, [demo["secondMemberToken"]], since) as client:
-            writing = asyncio.create_task(writer.write_in_turn(100))
-            for _ in range(4):
-                values += await client.values(5)
-                proxy.cut()
-                values += await until_waiting(client)
-                await client.tell("retry")
-                await client.told("connected")
-            values += await client.values(100 - len(values))
-            assert values == await writing
-            assert await writer.write(1, "After") == await client.values(1)
-
-
-async def until_waiting(client: Client) -> list[Json]:
-    """The values of events that were on their way when the connection was cut."""
-    values = []
-    while (told := await client.next())["event"] != "waiting":
-        if told["event"] != "closed":
-            values.append(told["value"])
-    return values
 
 
 @dataclass(frozen=True)
@@ -163,6 +98,54 @@ async def place_at(store: Store, url: str, http: httpx2.AsyncClient) -> Place:
 async def place(store: Store, http: httpx2.AsyncClient) -> AsyncIterator[Place]:
     async with running(store, Settings()) as server:
         yield await place_at(store, server.url, http)
+
+
+@pytest.mark.parametrize("transport", BOTH)
+@pytest.mark.parametrize("back", ["retry", "again"])
+async def test_what_came_while_the_connection_was_cut_comes_once_and_in_order(
+    place: Place, transport: str, back: str
+) -> None:
+    """`back` is how the client comes back: by its own next attempt, or as a new client with the last position."""
+    writer, (token, _), retries = place.writer, await place.token(), 5 if back == "retry" else 0
+    async with proxy_to(place.server.url) as proxy:
+        async with subscribed(transport, proxy.url, [token], await writer.position(), retries) as client:
+            assert await writer.write(3, "Before") == await client.values(3)
+            proxy.cut()
+            if transport == "graphql-ws":
+                assert (await client.told("closed"))["code"] == 1006
+            await client.told("waiting" if back == "retry" else "error")
+
+            missed = await writer.write(100, "Meanwhile")
+            await client.tell(back)
+            await client.told("connected")
+            assert await client.values(100) == missed
+            assert await writer.write(3, "After") == await client.values(3)
+
+
+@pytest.mark.parametrize("transport", BOTH)
+async def test_nothing_is_lost_or_doubled_by_cuts_amid_messages(place: Place, transport: str) -> None:
+    writer, (token, _), values = place.writer, await place.token(), []
+    async with proxy_to(place.server.url) as proxy:
+        async with subscribed(transport, proxy.url, [token], await writer.position()) as client:
+            writing = asyncio.create_task(writer.write_in_turn(100))
+            for _ in range(4):
+                values += await client.values(5)
+                proxy.cut()
+                values += await until_waiting(client)
+                await client.tell("retry")
+                await client.told("connected")
+            values += await client.values(100 - len(values))
+            assert values == await writing
+            assert await writer.write(1, "After") == await client.values(1)
+
+
+async def until_waiting(client: Client) -> list[Json]:
+    """The values of events that were on their way when the connection was cut."""
+    values = []
+    while (told := await client.next())["event"] != "waiting":
+        if told["event"] != "closed":
+            values.append(told["value"])
+    return values
 
 
 async def expire(place: Place, secret: str) -> None:
@@ -217,9 +200,8 @@ async def test_graphql_sse_is_told_of_a_token_that_has_ended(place: Place, end: 
         assert await client.values(20) == missed
 
 
-@pytest.mark.parametrize("transport", BOTH)
 async def test_a_restart_of_the_server_loses_and_doubles_nothing(
-    database_uri: str, own_database: str, http: httpx2.AsyncClient, tmp_path: Path, transport: str
+    database_uri: str, own_database: str, http: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
     async with (
         api_process(database_uri, own_database, tmp_path / "log") as process,
@@ -227,21 +209,34 @@ async def test_a_restart_of_the_server_loses_and_doubles_nothing(
     ):
         place = await place_at(store, process.url, http)
         secret, _ = await place.token()
-        async with subscribed(transport, process.url, [secret], await place.writer.position()) as client:
+        since = await place.writer.position()
+        async with (
+            subscribed("graphql-ws", process.url, [secret], since) as over_socket,
+            subscribed("graphql-sse", process.url, [secret], since) as over_events,
+        ):
             before = await place.writer.write(20)
-            values = []
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(process.stop())
-                while (told := await client.next())["event"] == "next":
-                    values.append(told["value"])
-                if transport == "graphql-ws":
-                    assert (told["event"], told["code"]) == ("closed", 1012)
-                    told = await client.next()
-                assert told["event"] == "waiting"
+                ending = [tasks.create_task(until_stopped(each)) for each in (over_socket, over_events)]
+            [(values, closed), (others, nothing)] = [each.result() for each in ending]
+            assert [(told["event"], told["code"]) for told in closed] == [("closed", 1012)] and nothing == []
             await process.start()
             meanwhile = await place.writer.write(20)
-            await client.tell("retry")
-            await client.told("connected")
-            assert values + await client.values(40 - len(values)) == before + meanwhile
-            assert await place.writer.write(1) == await client.values(1)
+            for client, had in ((over_socket, values), (over_events, others)):
+                await client.tell("retry")
+                await client.told("connected")
+                assert had + await client.values(40 - len(had)) == before + meanwhile
+            after = await place.writer.write(1)
+            assert await over_socket.values(1) == await over_events.values(1) == after
         assert process.faults() == []
+
+
+async def until_stopped(client: Client) -> tuple[list[Json], list[Json]]:
+    """The values of the events before the server stopped, and what else happened until the client waits for it."""
+    values, others = [], []
+    while (told := await client.next())["event"] != "waiting":
+        if told["event"] == "next":
+            values.append(told["value"])
+        else:
+            others.append(told)
+    return values, others
