@@ -15,7 +15,24 @@ from storage.store import Store, open_store
 from tests.databases import database_of_its_own
 from tests.team import Team, create_team
 
+TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")  # where there is one, the database does not wait for a disk
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """What waits for long comes first, or it would be waited for alone; who shares a fixture is a group, or each
+    process of tests would make it for itself.
+    """
+    items.sort(key=lambda item: item.path.parent != TESTS)
+    for item in items:
+        if not any(item.iter_markers("xdist_group")) and shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def shares(item: pytest.Function) -> bool:
+    """Whether it uses what its file makes once for all its tests."""
+    return any(found[-1].scope == "module" for found in item._fixtureinfo.name2fixturedefs.values())
 
 
 def pytest_collection_finish() -> None:
