@@ -95,5 +95,10 @@ async def to_retry(store: Store, limit: int) -> list[Document]:
     return await store.database.find("quarantined_mails", {"retry": 1}, limit=limit, hint=RETRIES)
 
 
+async def is_to_retry(store: Store, id: str) -> bool:
+    document = await store.database.get("quarantined_mails", id)
+    return document is not None and document["retry"] == 1
+
+
 async def note_retried(store: Store, id: str) -> None:
     await store.database.set("quarantined_mails", id, {"retry": 0})

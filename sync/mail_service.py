@@ -255,6 +255,8 @@ class MailService:
 
     async def _retry(self, held: Document) -> None:
         id = held["_id"]
+        if not await quarantine.is_to_retry(self._store, id):
+            return  # it was done since it was looked for, and what is asked from now on is not noted as done by this
         try:
             await self._retry_once(held)
         except Exception as error:

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from schema.types.context import Caller
-from storage import mail_in
+from storage import mail_in, quarantine
+from storage.documents import Document
 from storage.log import Outcome
 from storage.mail_in import FoundMail, Taken
 from storage.mail_states import QUARANTINED as HELD
@@ -252,6 +253,32 @@ async def test_what_could_not_be_taken_apart_can_be_tried_again(
     assert message["text"].startswith("patience")
     [found] = await quarantined(office, 1, "RECOVERED")
     assert texts(found["messages"]) == texts([message])
+
+
+async def test_what_was_done_since_it_was_looked_for_is_not_done_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what is asked meanwhile would be noted as done by it."""
+    await office.person("Ada", ADA)
+    monkeypatch.setattr("sync.mail_workers.SECONDS", 0.01)
+    office.deliver(a_mail(text="patience\n" * 50_000).as_bytes())
+    [held] = await quarantined(office, 1)
+    done = await office.brand.store.database.get("quarantined_mails", held["id"])
+    assert done is not None
+    looks: list[int] = []
+    noted: list[str] = []
+
+    async def stale(store: Store, limit: int) -> list[Document]:
+        looks.append(limit)
+        return [done]
+
+    async def note(store: Store, id: str) -> None:
+        noted.append(id)
+
+    monkeypatch.setattr(quarantine, "to_retry", stale)
+    monkeypatch.setattr(quarantine, "note_retried", note)
+    await office.until(lambda: len(looks) > 4)
+    assert noted == []
 
 
 async def test_a_mail_that_is_too_large_to_be_fetched(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
