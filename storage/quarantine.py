@@ -97,7 +97,7 @@ async def to_retry(store: Store, limit: int) -> list[Document]:
 
 async def is_to_retry(store: Store, id: str) -> bool:
     document = await store.database.get("quarantined_mails", id)
-    return document is not None and document["retry"] == 1
+    return document is not None and document.get("retry") == 1
 
 
 async def note_retried(store: Store, id: str) -> None:
