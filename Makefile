@@ -60,7 +60,7 @@ endif
 # Or each of the hundred processes that tests start would compile what it loads.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: install
-	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	@$(BIN)/pytest -n auto $(ARGS)
 
 .PHONY: no-npm
 no-npm:

@@ -6,9 +6,12 @@ import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from storage.embedded import embedded_engine
 from storage.store import Store, open_store
@@ -19,20 +22,29 @@ TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")  # where there is one, the database does not wait for a disk
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """What waits for long comes first, or it would be waited for alone; who shares a fixture is a group, or each
-    process of tests would make it for itself.
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process one test after the other, and one process all tests of a file that makes something for them.
+
+    pytest-xdist's marks of groups would do, but have no effect with pytest 9.2 (pytest-xdist, issue 1386).
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if shares(file) else nodeid
+
+
+@cache
+def shares(file: str) -> bool:
+    return 'scope="module"' in (TESTS.parent / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """What waits for long comes first, or it would be waited for alone."""
     items.sort(key=lambda item: item.path.parent != TESTS)
-    for item in items:
-        if not any(item.iter_markers("xdist_group")) and shares(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
-def shares(item: pytest.Function) -> bool:
-    """Whether it uses what its file makes once for all its tests."""
-    return any(found[-1].scope == "module" for found in item._fixtureinfo.name2fixturedefs.values())
 
 
 def pytest_collection_finish() -> None:

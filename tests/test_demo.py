@@ -23,8 +23,6 @@ from schema.types.message import MessageChannel, MessageKind
 from tests.client import Api, Server
 from tests.commands import DEADLINE, PROJECT, call, ending, environment, is_free, result_of, start, started, wait_until
 
-pytestmark = pytest.mark.xdist_group("demo")  # one demo for most of them
-
 Json = dict[str, Any]
 FEW = ["demo", "--port", 0, "--json", "--influencers", 8]
 QUIET = [*FEW, "--no-traffic"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from connect_inbox import auth
 from connect_inbox.settings import Settings
 from schema.types.scalars import now
 from storage.documents import to_milliseconds
@@ -95,7 +96,8 @@ async def place_at(store: Store, url: str, http: httpx2.AsyncClient) -> Place:
 
 
 @pytest.fixture
-async def place(store: Store, http: httpx2.AsyncClient) -> AsyncIterator[Place]:
+async def place(store: Store, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    monkeypatch.setattr(auth, "INTERVAL", 0.1)
     async with running(store, Settings()) as server:
         yield await place_at(store, server.url, http)
 

@@ -182,6 +182,7 @@ async def test_a_socket_does_what_its_caller_may_now(brand: Brand) -> None:
         await brand.admin.mutate("updateMember", "position", memberId=id, role="VIEWER")
         changed = time.monotonic()
         for n in range(10_000):
+            await asyncio.sleep(0.05)
             refused = await socket.subscribe(write % f"Two {n}")
             result = await refused.next()
             assert (await socket.receive())["type"] == "complete"

@@ -147,7 +147,7 @@ async def correspondent(filled: Filled) -> str:
     thread = thread_id_of((await create_influencers(filled.store, filled.team.operator, [new])).result[0])
     mailbox = await connected(filled.store, filled.team.id, filled.team.member.id)
     sent = NewMail(NewMessage(thread, MessageDirection.OUTBOUND, MessageKind.DIRECT, "Hi", subject="Hi"), mailbox, [])
-    for number in range(len(filled.threads)):
+    for number in range(THREADS if len(filled.threads) == THREADS else 3 * THREADS):
         await send_mail(filled.store, filled.team.member, sent, None)
         mail = found_mail(mailbox, "ada@x.example", ["team@brand.example"], f"{number}", cc=["eve@x.example"])
         await take_in(filled.store, filled.team.operator, mail)
