@@ -38,6 +38,11 @@ def shares(file: str) -> bool:
     return 'scope="module"' in (TESTS.parent / file).read_text()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core, as many tests wait for something."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
     return Scheduler(config, log)
 
