@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,23 @@ async def start(*arguments: object, env: dict[str, str]) -> Process:
 async def call(*arguments: object, env: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Result:
     """A command within this process, which is faster."""
     capsys.readouterr()
-    code = await cli.execute(cli.build_parser().parse_args([str(each) for each in arguments]), env)
+    with logging_kept():
+        code = await cli.execute(cli.build_parser().parse_args([str(each) for each in arguments]), env)
     printed = capsys.readouterr()
     return Result(code, printed.out, printed.err)
+
+
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Afterwards this process logs as it did before, and not to what a test has captured."""
+    root, own = logging.root, logging.getLogger("connect_inbox")
+    handlers, levels = root.handlers[:], (root.level, own.level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        own.setLevel(levels[1])
 
 
 async def run(*arguments: object, env: dict[str, str]) -> Result:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 
 from connect_inbox import auth
+from connect_inbox.auth import Gate
 from connect_inbox.settings import Settings
 from schema.types.campaign import CampaignState
 from schema.types.message import MessageDirection, MessageKind
@@ -77,8 +79,12 @@ class Filled:
 @pytest.fixture(scope="module")
 async def quiet(store: Store) -> AsyncIterator[Server]:
     """A server that does not look after the tokens of its streams meanwhile."""
+
+    async def watch_never(gate: Gate) -> None:
+        await asyncio.Event().wait()
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(auth, "INTERVAL", 3600.0)
+        patch.setattr(Gate, "_watch", watch_never)  # and not INTERVAL, which a server of other tests would sleep for
         patch.setattr(auth, "OLDEST", 3600.0)
         async with running(store, Settings()) as server:
             yield server
