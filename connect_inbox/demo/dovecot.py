@@ -95,7 +95,7 @@ class Dovecot:
         token_check: TokenCheck | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder
-        self.ports = Ports(free_port(), free_port())
+        self.ports = Ports(*free_ports())
         self.accounts = dict(accounts)
         self._process: Process | None = None
         self._written = 0
@@ -269,11 +269,12 @@ def arrival(mail: Path) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in found.groups()) if found else (0,)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+def free_ports() -> tuple[int, int]:
+    """Two that differ: both are held until both are known."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 def is_taken(port: int) -> bool:
