@@ -12,7 +12,7 @@ from typing import Any
 from storage.outbox import DONE
 from sync.mail_service import mail_service
 from tests.mail.killed import Order, mail_process
-from tests.mail.office import BRAND, FAST, KEY, Office, a_mail, office_on, parsed
+from tests.mail.office import FAST, KEY, Office, a_mail, office_on, parsed
 from tests.soak.two_processes import all_changes
 
 TIMES = replace(FAST, lease=0.6, filing=0.0)
@@ -29,7 +29,6 @@ async def run(uri: str, database: str, mails: int, kills: int, sends: int, seed:
     """Raises AssertionError where a mail is lost, doubled, or sent twice."""
     random = Random(seed)
     async with office_on(uri, database, None) as office:
-        office.smtp.users[BRAND] = office.dovecot.accounts[BRAND]
         assert (await office.connect())["userErrors"] == []
         order = Order(uri, database, KEY, office.mail, TIMES)
         threads = [await office.person(f"Person {number}", f"person{number}@people.test") for number in range(PEOPLE)]
