@@ -74,10 +74,6 @@ class FoundMail:
     connected_at: datetime | None = None  # when the mailbox was that it was read from; None where that says nothing
     reports: list[ReportedState] = field(default_factory=list)
 
-    @property
-    def addresses(self) -> list[str]:
-        return [self.sender, *self.to, *self.cc]
-
 
 @dataclass(frozen=True)
 class Taken:

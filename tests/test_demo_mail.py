@@ -32,8 +32,6 @@ from tests.client import Api, Json, Server
 from tests.commands import DEADLINE, call, environment, result_of, started, wait_until
 from tests.dovecot import need_dovecot
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 DEMO = ["demo", "--mail", "--port", 0, "--influencers", 8]
 QUIET = [*DEMO, "--json", "--no-traffic"]
 MESSAGES = """query($id: ID!) { thread(id: $id) { messages(last: 3) { nodes {

@@ -30,7 +30,6 @@ from sync.oauth_tokens import GrantEnded
 from tests.npm_client import needs_node
 from tests.oidc import REDIRECT_URI, Oidc, oidc_server, visit
 
-pytestmark = pytest.mark.xdist_group("npm")
 ADDRESS = "brand@example.com"
 FLOW = Flow("w1", "member_1", "oidc", ADDRESS, "FULL")
 

@@ -30,7 +30,6 @@ from tests.databases import database_of_its_own
 from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, DEADLINE, Oidc, oidc_server, visit
 
-pytestmark = pytest.mark.xdist_group("npm")
 FLOW = Flow("w1", "member_1", "oidc", "brand@example.com", "SEND_ONLY")
 NASTY = "<script>alert(1)</script>"
 

@@ -26,7 +26,7 @@ from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, Oidc, oidc_server, visit
 from tests.smtp_receiver import SmtpReceiver, smtp_receiver
 
-pytestmark = [pytest.mark.xdist_group("npm"), pytest.mark.usefixtures("quiet")]
+pytestmark = pytest.mark.usefixtures("quiet")
 
 ADDRESS = "brand@example.com"
 CHANGED = (

@@ -18,7 +18,6 @@ from tests.dovecot import Dovecot, TokenCheck, account_of, dovecot_server, need_
 from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, REDIRECT_URI, oidc_server, visit
 
-pytestmark = pytest.mark.xdist_group("npm")
 ADDRESS, OTHER = "brand@example.com", "other@example.com"
 
 
