@@ -20,6 +20,7 @@ from storage.keys import FILE, Key, KeyRing, WrongSeal, format_key, new_key
 from storage.store import Store, open_store
 from tests.commands import call, environment
 
+WORKSPACE = "workspace_credentials"
 SECRET = "correct horse battery staple"
 GIVEN = Credentials(
     provider="oidc", access_token=f"access {SECRET}", refresh_at=1, expires_at=2, refresh_token=f"refresh {SECRET}"
@@ -35,31 +36,31 @@ async def dump(store: Store) -> str:
 
 
 async def test_credentials_are_kept_until_they_are_forgotten(store: Store) -> None:
-    assert await credentials.load(store, "w1", "m1") is None
+    assert await credentials.load(store, WORKSPACE, "m1") is None
     for given in (PASSWORD, GIVEN):
-        await credentials.save(store, "w1", "m1", given)
-        assert await credentials.load(store, "w1", "m1") == given
-    await credentials.forget(store, "w1", "m1")
-    assert await credentials.load(store, "w1", "m1") is None
+        await credentials.save(store, WORKSPACE, "m1", given)
+        assert await credentials.load(store, WORKSPACE, "m1") == given
+    await credentials.forget(store, WORKSPACE, "m1")
+    assert await credentials.load(store, WORKSPACE, "m1") is None
 
 
 async def test_nothing_shown_or_stored_is_secret(database_uri: str, own_database: str) -> None:
     async with open_store(database_uri, own_database) as store:
-        await credentials.save(store, "w1", "m2", PASSWORD)
-        await credentials.save(store, "w1", "m3", GIVEN)
-        held = await credentials.hold(store, "w1", "m3")
+        await credentials.save(store, WORKSPACE, "m2", PASSWORD)
+        await credentials.save(store, WORKSPACE, "m3", GIVEN)
+        held = await credentials.hold(store, WORKSPACE, "m3")
         assert SECRET not in f"{PASSWORD!r} {PASSWORD} {GIVEN!r} {held!r} {store!r}"
         stored = await dump(store)
-    assert "w1:m2" in stored and SECRET not in stored
+    assert f"{WORKSPACE}:m2" in stored and SECRET not in stored
 
 
-@pytest.mark.parametrize(("workspace", "mailbox"), [("w1", "m5"), ("w2", "m4"), ("w1:m4", "")])
+@pytest.mark.parametrize(("workspace", "mailbox"), [(WORKSPACE, "m5"), ("another", "m4"), (f"{WORKSPACE}:m4", "")])
 async def test_the_credentials_of_one_mailbox_do_not_open_for_another(
     store: Store, workspace: str, mailbox: str
 ) -> None:
-    await credentials.save(store, "w1", "m4", PASSWORD)
+    await credentials.save(store, WORKSPACE, "m4", PASSWORD)
     await credentials.save(store, workspace, mailbox, GIVEN)
-    there = await store.database.get("credentials", "w1:m4")
+    there = await store.database.get("credentials", credentials.id_of(WORKSPACE, "m4"))
     assert there is not None
     await store.database.set("credentials", credentials.id_of(workspace, mailbox), {"sealed": there["sealed"]})
     with pytest.raises(WrongSeal):
@@ -67,45 +68,47 @@ async def test_the_credentials_of_one_mailbox_do_not_open_for_another(
 
 
 async def test_one_at_a_time_may_replace_them(store: Store) -> None:
-    await credentials.save(store, "w1", "m6", GIVEN)
-    held = await credentials.hold(store, "w1", "m6")
+    await credentials.save(store, WORKSPACE, "m6", GIVEN)
+    held = await credentials.hold(store, WORKSPACE, "m6")
     assert held is not None
     leases = await asyncio.gather(
-        *(credentials.take_lease(store, "w1", "m6", held.version, seconds=60) for _ in range(20))
+        *(credentials.take_lease(store, WORKSPACE, "m6", held.version, seconds=60) for _ in range(20))
     )
     [lease] = [each for each in leases if each is not None]
     assert await credentials.replace(store, lease, PASSWORD)
     assert await credentials.replace(store, lease, PASSWORD), "it is ours, as after an answer that was lost"
-    assert await credentials.load(store, "w1", "m6") == PASSWORD
+    assert await credentials.load(store, WORKSPACE, "m6") == PASSWORD
     await credentials.release(store, lease)
-    assert await credentials.take_lease(store, "w1", "m6", held.version, seconds=60) is None, "that version is gone"
+    assert await credentials.take_lease(store, WORKSPACE, "m6", held.version, seconds=60) is None, (
+        "that version is gone"
+    )
 
 
 async def test_a_lease_ends_and_the_one_who_had_it_cannot_end_the_next(store: Store) -> None:
-    await credentials.save(store, "w1", "m7", GIVEN)
-    held = await credentials.hold(store, "w1", "m7")
+    await credentials.save(store, WORKSPACE, "m7", GIVEN)
+    held = await credentials.hold(store, WORKSPACE, "m7")
     assert held is not None
-    first = await credentials.take_lease(store, "w1", "m7", held.version, seconds=0)
-    second = await credentials.take_lease(store, "w1", "m7", held.version, seconds=60)
+    first = await credentials.take_lease(store, WORKSPACE, "m7", held.version, seconds=0)
+    second = await credentials.take_lease(store, WORKSPACE, "m7", held.version, seconds=60)
     assert first is not None and second is not None
     await credentials.release(store, first)
-    assert await credentials.take_lease(store, "w1", "m7", held.version, seconds=60) is None
+    assert await credentials.take_lease(store, WORKSPACE, "m7", held.version, seconds=60) is None
     await credentials.release(store, second)
-    assert await credentials.take_lease(store, "w1", "m7", held.version, seconds=60) is not None
+    assert await credentials.take_lease(store, WORKSPACE, "m7", held.version, seconds=60) is not None
 
 
 async def test_what_was_saved_meanwhile_is_not_overwritten(store: Store) -> None:
-    await credentials.save(store, "w1", "m8", GIVEN)
-    held = await credentials.hold(store, "w1", "m8")
+    await credentials.save(store, WORKSPACE, "m8", GIVEN)
+    held = await credentials.hold(store, WORKSPACE, "m8")
     assert held is not None
-    lease = await credentials.take_lease(store, "w1", "m8", held.version, seconds=60)
+    lease = await credentials.take_lease(store, WORKSPACE, "m8", held.version, seconds=60)
     assert lease is not None
-    await credentials.save(store, "w1", "m8", PASSWORD)
+    await credentials.save(store, WORKSPACE, "m8", PASSWORD)
     assert not await credentials.replace(store, lease, GIVEN)
-    assert await credentials.load(store, "w1", "m8") == PASSWORD
-    await credentials.forget(store, "w1", "m8")
+    assert await credentials.load(store, WORKSPACE, "m8") == PASSWORD
+    await credentials.forget(store, WORKSPACE, "m8")
     assert not await credentials.replace(store, lease, GIVEN)
-    assert await credentials.load(store, "w1", "m8") is None
+    assert await credentials.load(store, WORKSPACE, "m8") is None
 
 
 @asynccontextmanager
@@ -118,19 +121,23 @@ async def test_a_key_is_replaced_without_a_loss(database_uri: str, own_database:
     old, new = new_key(), new_key()
     async with with_keys(database_uri, own_database, old) as store:
         await credentials.check_keys(store)
-        await credentials.save(store, "w1", "m1", GIVEN)
-        await credentials.save(store, "w1", "m2", PASSWORD)
+        await credentials.save(store, WORKSPACE, "m1", GIVEN)
+        await credentials.save(store, WORKSPACE, "m2", PASSWORD)
     async with with_keys(database_uri, own_database, new, old) as store:
         await credentials.check_keys(store)
-        assert await credentials.load(store, "w1", "m1") == GIVEN
-        await credentials.save(store, "w1", "m2", GIVEN)
+        assert await credentials.load(store, WORKSPACE, "m1") == GIVEN
+        await credentials.save(store, WORKSPACE, "m2", GIVEN)
         assert await credentials.reseal(store) == 1
         assert await credentials.reseal(store) == 0
     async with with_keys(database_uri, own_database, new) as store:
         await credentials.check_keys(store)
-        assert await credentials.load(store, "w1", "m1") == await credentials.load(store, "w1", "m2") == GIVEN
+        assert await credentials.load(store, WORKSPACE, "m1") == await credentials.load(store, WORKSPACE, "m2") == GIVEN
     async with with_keys(database_uri, own_database, old) as store:
-        for refused in (credentials.check_keys(store), credentials.load(store, "w1", "m1"), credentials.reseal(store)):
+        for refused in (
+            credentials.check_keys(store),
+            credentials.load(store, WORKSPACE, "m1"),
+            credentials.reseal(store),
+        ):
             with pytest.raises(WrongSeal):
                 await refused
 
@@ -173,7 +180,7 @@ async def test_keys_at_the_command_line(
     old = new_key()
     async with with_keys(database_uri, own_database, old) as store:
         await credentials.check_keys(store)
-        await credentials.save(store, "w1", "m1", GIVEN)
+        await credentials.save(store, WORKSPACE, "m1", GIVEN)
 
     def env(*keys: str) -> dict[str, str]:
         return environment(

@@ -30,8 +30,9 @@ from sync.oauth_tokens import GrantEnded
 from tests.npm_client import needs_node
 from tests.oidc import REDIRECT_URI, Oidc, oidc_server, visit
 
+WORKSPACE = "workspace_oauth"
 ADDRESS = "brand@example.com"
-FLOW = Flow("w1", "member_1", "oidc", ADDRESS, "FULL")
+FLOW = Flow(WORKSPACE, "member_1", "oidc", ADDRESS, "FULL")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ async def connected(
 ) -> Credentials:
     """A mailbox whose access token is to be renewed."""
     given = await granted(store, providers)
-    await credentials.save(store, "w1", mailbox, aged(given, expired) if due else given)
+    await credentials.save(store, WORKSPACE, mailbox, aged(given, expired) if due else given)
     return given
 
 
@@ -193,20 +194,20 @@ async def test_a_token_is_renewed_after_80_percent_of_its_lifetime(store: Store,
                 assert asked < given.refresh_at
                 await asyncio.sleep(0.02)
                 asked = to_milliseconds(now())
-                token = await fresh_token(store, own, "w1", "m1")
+                token = await fresh_token(store, own, WORKSPACE, "m1")
         assert to_milliseconds(now()) >= given.refresh_at
-        after = await credentials.load(store, "w1", "m1")
+        after = await credentials.load(store, WORKSPACE, "m1")
         assert after is not None and after.access_token == token and after.refresh_token != given.refresh_token
         assert await server.asked("refresh_token") == [None]
 
 
 async def test_a_young_token_is_renewed_where_it_was_refused(store: Store, providers: Providers, oidc: Oidc) -> None:
     given = await connected(store, providers, "m2", due=False)
-    assert await fresh_token(store, providers, "w1", "m2") == given.access_token
-    assert await fresh_token(store, providers, "w1", "m2", refused="another") == given.access_token
-    renewed = await fresh_token(store, providers, "w1", "m2", refused=given.access_token)
+    assert await fresh_token(store, providers, WORKSPACE, "m2") == given.access_token
+    assert await fresh_token(store, providers, WORKSPACE, "m2", refused="another") == given.access_token
+    renewed = await fresh_token(store, providers, WORKSPACE, "m2", refused=given.access_token)
     assert renewed != given.access_token
-    assert await fresh_token(store, providers, "w1", "m2", refused=given.access_token) == renewed
+    assert await fresh_token(store, providers, WORKSPACE, "m2", refused=given.access_token) == renewed
     assert await oidc.asked("refresh_token") == [None]
 
 
@@ -225,13 +226,13 @@ async def test_two_processes_refresh_once(
     async with two_stores(database_uri, own_database) as stores:
         for number in range(3):
             given = await connected(stores[0], providers, f"m{number}", expired)
-            asking = (fresh_token(each, providers, "w1", f"m{number}") for each in stores * 8)
+            asking = (fresh_token(each, providers, WORKSPACE, f"m{number}") for each in stores * 8)
             tokens = set(await asyncio.gather(*asking))
-            after = await credentials.load(stores[1], "w1", f"m{number}")
+            after = await credentials.load(stores[1], WORKSPACE, f"m{number}")
             assert after is not None
             assert tokens <= {after.access_token, *([] if expired else [given.access_token])}
             assert after.access_token in tokens and after.refresh_token != given.refresh_token
-            assert await fresh_token(stores[1], providers, "w1", f"m{number}") == after.access_token
+            assert await fresh_token(stores[1], providers, WORKSPACE, f"m{number}") == after.access_token
     assert await oidc.asked("refresh_token") == [None] * 3
 
 
@@ -240,11 +241,11 @@ async def test_nobody_waits_for_a_renewal_while_the_token_is_good(
 ) -> None:
     given = await connected(store, providers, "m3")
     await oidc.tell("hold")
-    renewing = asyncio.create_task(fresh_token(store, providers, "w1", "m3"))
+    renewing = asyncio.create_task(fresh_token(store, providers, WORKSPACE, "m3"))
     await oidc.until(lambda: oidc.heard("refresh_token") == [None])
-    assert await fresh_token(store, providers, "w1", "m3") == given.access_token
+    assert await fresh_token(store, providers, WORKSPACE, "m3") == given.access_token
     await oidc.tell("release")
-    assert await renewing == await fresh_token(store, providers, "w1", "m3") != given.access_token
+    assert await renewing == await fresh_token(store, providers, WORKSPACE, "m3") != given.access_token
 
 
 async def test_a_rotated_token_is_written_though_whoever_asked_is_gone(
@@ -252,15 +253,18 @@ async def test_a_rotated_token_is_written_though_whoever_asked_is_gone(
 ) -> None:
     given = await connected(store, providers, "m4", expired=True)
     await oidc.tell("hold")
-    asking = asyncio.create_task(fresh_token(store, providers, "w1", "m4"))
+    asking = asyncio.create_task(fresh_token(store, providers, WORKSPACE, "m4"))
     await oidc.until(lambda: oidc.heard("refresh_token") == [None])
     asking.cancel()
     await oidc.tell("release")
     with pytest.raises(asyncio.CancelledError):
         await asking
-    after = await credentials.load(store, "w1", "m4")
+    after = await credentials.load(store, WORKSPACE, "m4")
     assert after is not None and after.refresh_token != given.refresh_token
-    assert await fresh_token(store, providers, "w1", "m4", refused=after.access_token) not in (None, after.access_token)
+    assert await fresh_token(store, providers, WORKSPACE, "m4", refused=after.access_token) not in (
+        None,
+        after.access_token,
+    )
 
 
 async def test_a_rotated_token_is_written_though_the_database_fails_at_first(
@@ -275,8 +279,8 @@ async def test_a_rotated_token_is_written_though_the_database_fails_at_first(
         return await real(collection, id, fields, where=where)
 
     monkeypatch.setattr(store.database, "set", failing)
-    token = await fresh_token(store, providers, "w1", "m5")
-    after = await credentials.load(store, "w1", "m5")
+    token = await fresh_token(store, providers, WORKSPACE, "m5")
+    after = await credentials.load(store, WORKSPACE, "m5")
     assert next(failures, None) is None
     assert after is not None and after.access_token == token and after.refresh_token != given.refresh_token
 
@@ -287,12 +291,12 @@ async def test_a_mailbox_that_is_connected_anew_meanwhile_keeps_its_new_tokens(
     await connected(store, providers, "m6", expired=True)
     anew = await granted(store, providers)
     await oidc.tell("hold")
-    asking = asyncio.create_task(fresh_token(store, providers, "w1", "m6"))
+    asking = asyncio.create_task(fresh_token(store, providers, WORKSPACE, "m6"))
     await oidc.until(lambda: oidc.heard("refresh_token") == [None])
-    await credentials.save(store, "w1", "m6", anew)
+    await credentials.save(store, WORKSPACE, "m6", anew)
     await oidc.tell("release")
     assert await asking == anew.access_token
-    assert await credentials.load(store, "w1", "m6") == anew
+    assert await credentials.load(store, WORKSPACE, "m6") == anew
 
 
 # Troubles
@@ -300,10 +304,10 @@ async def test_a_mailbox_that_is_connected_anew_meanwhile_keeps_its_new_tokens(
 
 async def test_a_grant_that_has_ended_needs_a_member(store: Store, providers: Providers, oidc: Oidc) -> None:
     given = await connected(store, providers, "m7", expired=True)
-    await fresh_token(store, providers, "w1", "m7")
-    await credentials.save(store, "w1", "m7", aged(given))  # with a refresh token that was used
+    await fresh_token(store, providers, WORKSPACE, "m7")
+    await credentials.save(store, WORKSPACE, "m7", aged(given))  # with a refresh token that was used
     with pytest.raises(ReconnectNeeded, match="oidc answered invalid_grant") as needed:
-        await fresh_token(store, providers, "w1", "m7")
+        await fresh_token(store, providers, WORKSPACE, "m7")
     assert given.refresh_token and given.refresh_token not in str(needed.value)
     assert await oidc.asked("refresh_token") == [None, "invalid_grant"]
 
@@ -313,13 +317,13 @@ async def test_a_refusal_of_a_token_that_was_replaced_meanwhile_is_none(
 ) -> None:
     """Somebody whose lease has ended may have used the refresh token, and written what it got."""
     given = await connected(store, providers, "m8", expired=True)
-    await fresh_token(store, providers, "w1", "m8")
+    await fresh_token(store, providers, WORKSPACE, "m8")
     anew = await granted(store, providers)
-    await credentials.save(store, "w1", "m8", aged(given, expired=True))
+    await credentials.save(store, WORKSPACE, "m8", aged(given, expired=True))
     await oidc.tell("hold")
-    asking = asyncio.create_task(fresh_token(store, providers, "w1", "m8"))
+    asking = asyncio.create_task(fresh_token(store, providers, WORKSPACE, "m8"))
     await oidc.until(lambda: oidc.heard("refresh_token") == [None, "invalid_grant"])
-    await credentials.save(store, "w1", "m8", anew)
+    await credentials.save(store, WORKSPACE, "m8", anew)
     await oidc.tell("release")
     assert await asking == anew.access_token
 
@@ -330,21 +334,21 @@ async def test_a_refusal_of_a_token_that_was_replaced_meanwhile_is_none(
 async def test_what_cannot_be_renewed_needs_a_member(
     store: Store, providers: Providers, stored: Credentials | None
 ) -> None:
-    await credentials.forget(store, "w1", "m9")
+    await credentials.forget(store, WORKSPACE, "m9")
     if stored is not None:
-        await credentials.save(store, "w1", "m9", stored)
+        await credentials.save(store, WORKSPACE, "m9", stored)
     with pytest.raises(ReconnectNeeded) as needed:
-        await fresh_token(store, providers, "w1", "m9")
+        await fresh_token(store, providers, WORKSPACE, "m9")
     assert "secret" not in needed.value.reason
 
 
 async def test_credentials_whose_key_is_gone_need_a_member(
     store: Store, database_uri: str, database_name: str, providers: Providers
 ) -> None:
-    await credentials.save(store, "w1", "m10", Credentials(password="secret"))
+    await credentials.save(store, WORKSPACE, "m10", Credentials(password="secret"))
     async with open_store(database_uri, database_name) as other:
         with pytest.raises(ReconnectNeeded, match="cannot be opened"):
-            await fresh_token(other, providers, "w1", "m10")
+            await fresh_token(other, providers, WORKSPACE, "m10")
 
 
 async def test_while_the_provider_is_out_of_order_a_good_token_goes_on(
@@ -353,27 +357,27 @@ async def test_while_the_provider_is_out_of_order_a_good_token_goes_on(
     given = await connected(store, providers, "m11")
     await oidc.tell("break")
     try:
-        assert await fresh_token(store, providers, "w1", "m11") == given.access_token
-        await credentials.save(store, "w1", "m11", aged(given, expired=True))
+        assert await fresh_token(store, providers, WORKSPACE, "m11") == given.access_token
+        await credentials.save(store, WORKSPACE, "m11", aged(given, expired=True))
         with pytest.raises(MailServerFailed, match="answered with 503") as failed:
-            await fresh_token(store, providers, "w1", "m11")
+            await fresh_token(store, providers, WORKSPACE, "m11")
         assert failed.value.failure is Failure.BUSY
     finally:
         await oidc.tell("mend")
-    assert await fresh_token(store, providers, "w1", "m11") != given.access_token, "the lease was let go of"
+    assert await fresh_token(store, providers, WORKSPACE, "m11") != given.access_token, "the lease was let go of"
 
 
 async def failure_at(store: Store, token_url: str, mailbox: str) -> Failure:
     """How a refresh fails there."""
     at = to_milliseconds(now())
     stored = Credentials(provider="oidc", access_token="a", refresh_at=at, expires_at=at, refresh_token="secret")
-    await credentials.save(store, "w1", mailbox, stored)
+    await credentials.save(store, WORKSPACE, mailbox, stored)
     provider = dataclasses.replace(google("id", "secret"), name="oidc", token_url=token_url)
     async with open_providers([provider], REDIRECT_URI) as providers:
         with pytest.raises(MailServerFailed) as failed:
-            await fresh_token(store, providers, "w1", mailbox)
+            await fresh_token(store, providers, WORKSPACE, mailbox)
     assert "secret" not in str(failed.value)
-    assert await credentials.load(store, "w1", mailbox) == stored
+    assert await credentials.load(store, WORKSPACE, mailbox) == stored
     return failed.value.failure
 
 
@@ -446,9 +450,9 @@ async def test_a_client_that_the_provider_does_not_know_is_told_apart(store: Sto
         given = await connected(store, providers, "m16", expired=True)
     async with open_providers([oidc.provider(client_secret="wrong")], REDIRECT_URI) as wrong:
         with pytest.raises(MailServerFailed, match="client id and secret") as failed:
-            await fresh_token(store, wrong, "w1", "m16")
+            await fresh_token(store, wrong, WORKSPACE, "m16")
     assert failed.value.failure is Failure.PERMISSION
-    after = await credentials.load(store, "w1", "m16")
+    after = await credentials.load(store, WORKSPACE, "m16")
     assert after is not None and after.refresh_token == given.refresh_token
 
 
@@ -456,9 +460,9 @@ async def test_who_waits_for_another_process_does_not_wait_for_ever(
     store: Store, providers: Providers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await connected(store, providers, "m17", expired=True)
-    held = await credentials.hold(store, "w1", "m17")
-    assert held is not None and await credentials.take_lease(store, "w1", "m17", held.version, 60) is not None
+    held = await credentials.hold(store, WORKSPACE, "m17")
+    assert held is not None and await credentials.take_lease(store, WORKSPACE, "m17", held.version, 60) is not None
     monkeypatch.setattr(oauth, "WAIT", 0.2)
     with pytest.raises(MailServerFailed, match="another process") as failed:
-        await fresh_token(store, providers, "w1", "m17")
+        await fresh_token(store, providers, WORKSPACE, "m17")
     assert failed.value.failure is Failure.BUSY

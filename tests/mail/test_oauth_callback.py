@@ -30,7 +30,8 @@ from tests.databases import database_of_its_own
 from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, DEADLINE, Oidc, oidc_server, visit
 
-FLOW = Flow("w1", "member_1", "oidc", "brand@example.com", "SEND_ONLY")
+WORKSPACE = "workspace_oauth_callback"
+FLOW = Flow(WORKSPACE, "member_1", "oidc", "brand@example.com", "SEND_ONLY")
 NASTY = "<script>alert(1)</script>"
 
 
@@ -223,12 +224,12 @@ async def test_no_secret_gets_anywhere(place: Place, caplog: pytest.LogCaptureFi
     pages = await read_page(place, returned)
     mailbox, first = f"of {FLOW.address}", place.connected[0][1]
     for refused in (first.access_token, None):
-        await fresh_token(place.store, place.providers, "w1", mailbox, refused)
-    second = await credentials.load(place.store, "w1", mailbox)
+        await fresh_token(place.store, place.providers, WORKSPACE, mailbox, refused)
+    second = await credentials.load(place.store, WORKSPACE, mailbox)
     assert second is not None
-    await credentials.save(place.store, "w1", mailbox, first)
+    await credentials.save(place.store, WORKSPACE, mailbox, first)
     with pytest.raises(ReconnectNeeded) as needed:
-        await fresh_token(place.store, place.providers, "w1", mailbox, first.access_token)
+        await fresh_token(place.store, place.providers, WORKSPACE, mailbox, first.access_token)
     logs += shown(caplog)
     returned_again = await visit(await place.begin())
     caplog.clear()

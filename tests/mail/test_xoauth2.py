@@ -18,6 +18,7 @@ from tests.dovecot import Dovecot, TokenCheck, account_of, dovecot_server, need_
 from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, REDIRECT_URI, oidc_server, visit
 
+WORKSPACE = "workspace_xoauth2"
 ADDRESS, OTHER = "brand@example.com", "other@example.com"
 
 
@@ -31,10 +32,12 @@ class Place:
 
     async def connect(self, store: Store, mailbox: str) -> str:
         """Has somebody connect their mailbox; the access token."""
-        returned = await visit(await begin(store, self.providers, Flow("w1", "m", "oidc", ADDRESS, "FULL")), ADDRESS)
+        returned = await visit(
+            await begin(store, self.providers, Flow(WORKSPACE, "m", "oidc", ADDRESS, "FULL")), ADDRESS
+        )
         flow, verifier = await oauth_flows.take(store, returned["state"])
         given = await finish(store, self.providers, flow, verifier, returned["code"])
-        await credentials.save(store, "w1", mailbox, given)
+        await credentials.save(store, WORKSPACE, mailbox, given)
         return given.access_token or ""
 
 
@@ -52,14 +55,14 @@ async def place() -> AsyncIterator[Place]:
 async def test_a_providers_token_opens_the_mailbox(store: Store, place: Place) -> None:
     await place.connect(store, "x1")
     place.dovecot.deliver(ADDRESS, b"Subject: Hello\r\n\r\nHello\r\n")
-    token = await fresh_token(store, place.providers, "w1", "x1")
+    token = await fresh_token(store, place.providers, WORKSPACE, "x1")
     async with imap_connection(place.account(ADDRESS, token)) as connection:
         assert (await connection.select((await connection.folders()).inbox)).exists == 1
 
 
 async def test_a_renewed_token_opens_it_too(store: Store, place: Place) -> None:
     first = await place.connect(store, "x2")
-    second = await fresh_token(store, place.providers, "w1", "x2", refused=first)
+    second = await fresh_token(store, place.providers, WORKSPACE, "x2", refused=first)
     assert first != second
     async with imap_connection(place.account(ADDRESS, second)) as connection:
         await connection.folders()
