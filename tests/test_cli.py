@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -46,6 +47,12 @@ def command(store: Store, env: Env, capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 @pytest.fixture
+def own_env(database_uri: str, own_database: str) -> Env:
+    """The settings of a database that nobody else fills: a server looks after all the mail that it finds."""
+    return environment(MONGODB_URI=database_uri, MONGODB_DATABASE=own_database, CONNECT_INBOX_BIND="127.0.0.1:0")
+
+
+@pytest.fixture
 def folder_env(tmp_path: Path) -> Env:
     """Settings of an embedded database in a new folder."""
     return environment(CONNECT_INBOX_DATA=tmp_path / "data", CONNECT_INBOX_BIND="127.0.0.1:0")
@@ -58,7 +65,8 @@ async def api_at(line: str, token: str) -> AsyncIterator[Api]:
         yield Api(Server(line.split()[-1], http), token)
 
 
-async def test_from_a_new_workspace_to_a_revoked_token(command: Call, env: Env) -> None:
+async def test_from_a_new_workspace_to_a_revoked_token(own_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    command = partial(call, env=own_env, capsys=capsys)
     made = (await command(*CREATE, "--json")).json
     id = made["workspaceId"]
     listed = (await command("workspace", "list", "--json")).json
@@ -76,7 +84,7 @@ async def test_from_a_new_workspace_to_a_revoked_token(command: Call, env: Env) 
         ("Tomasz Nowak", "revoked", "-"),
         ("Portal", "valid", "inbox:read,messages:ingest"),
     ]
-    async with started("serve", env=env) as (_, line):
+    async with started("serve", env=own_env) as (_, line):
         query = "{ viewer { id role scopes actor { name } } }"
         async with api_at(line, made["token"]) as api:
             viewer = (await api.run(query))["viewer"]
@@ -212,9 +220,9 @@ async def test_a_database_of_a_later_version_is_one_line(env: Env, capsys: pytes
             await client.drop_database(later["MONGODB_DATABASE"])
 
 
-async def test_ctrl_c_ends_a_server_with_streams_open(command: Call, env: Env) -> None:
-    token = (await command(*CREATE, "--json")).json["token"]
-    async with started("serve", env=env) as (process, line), api_at(line, token) as api:
+async def test_ctrl_c_ends_a_server_with_streams_open(own_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    token = (await call(*CREATE, "--json", env=own_env, capsys=capsys)).json["token"]
+    async with started("serve", env=own_env) as (process, line), api_at(line, token) as api:
         async with api.subscription("subscription { unreadCount { messages } }") as subscription:
             await subscription.data()
             process.send_signal(signal.SIGINT)
