@@ -51,6 +51,10 @@ def key_of(caller_id: str, kind: str, value: str, content: object) -> Key:
     return Key(f"{kind}:{caller_id}", value, hashlib.sha256(text.encode()).hexdigest())
 
 
+def id_of_key(workspace: str, key: Key) -> str:
+    return claim_id(workspace, key.kind, key.value)
+
+
 @dataclass(frozen=True)
 class Made:
     """The id of what was made, now or by an earlier request with the same key; then `earlier` is its position."""
@@ -71,7 +75,7 @@ async def once(turn: Turn, key: Key | None, make: Callable[[], Awaitable[tuple[C
     """Makes something unless the same request made it before. The same key with another input is a CONFLICT."""
     if key is None:
         return Made((await make())[1])
-    id = claim_id(turn.workspace, key.kind, key.value)
+    id = id_of_key(turn.workspace, key)
     claim: Document | None = await turn.get("claims", id)
     if claim is not None:
         if claim["fingerprint"] != key.fingerprint:

@@ -31,7 +31,17 @@ from typing import Any, Generic, TypeVar
 
 from schema.types.context import Caller
 from schema.types.errors import not_found, resync_required
-from storage.changes import Change, Entry, NeedsOwnTurn, Turn, documents_after, entry_from_document, entry_to_document
+from storage.changes import (
+    MOST_CHANGES,
+    Change,
+    Entry,
+    Expected,
+    NeedsOwnTurn,
+    Turn,
+    documents_after,
+    entry_from_document,
+    entry_to_document,
+)
 from storage.database import ConnectionLost, Database
 from storage.documents import Document
 from storage.head import Head
@@ -61,6 +71,7 @@ class Request:
 
     caller: Caller
     plan: Callable[[Turn], Awaitable[Any]]
+    expected: Expected | None
     outcome: asyncio.Future[Any]
 
     def answer(self, result: object, position: str) -> None:
@@ -106,13 +117,16 @@ class Log:
         """The workspaces that somebody in this process follows."""
         return [head for head in self._heads.values() if head.followers]
 
-    async def change(self, caller: Caller, plan: Callable[[Turn], Awaitable[T]]) -> Outcome[T]:
+    async def change(
+        self, caller: Caller, plan: Callable[[Turn], Awaitable[T]], expected: Expected | None = None
+    ) -> Outcome[T]:
         """Makes a change, or refuses it by what `plan` raises.
 
-        It runs in a task of its own, so that a cancelled request does not cut it in two.
+        It runs in a task of its own, so that a cancelled request does not cut it in two. `expected` says
+        what the plan is going to read, as far as that is known: it is read with what those who wait beside it expect.
         """
         head = self.head(caller.workspace)
-        request = Request(caller, plan, asyncio.get_running_loop().create_future())
+        request = Request(caller, plan, expected, asyncio.get_running_loop().create_future())
         head.requests.append(request)
         serving = asyncio.create_task(self._serve(head, request))
         self._turns.add(serving)
@@ -164,7 +178,9 @@ class Log:
     async def _plan(self, head: Head, turn: Turn) -> list[tuple[Request, object, int]]:
         """Runs the plans that are waiting, each upon those before it; what each came to, and its last position."""
         answers: list[tuple[Request, object, int]] = []
-        for request in list(head.requests):
+        requests = head.requests[:MOST_CHANGES]
+        await turn.read_ahead(request.expected for request in requests if request.expected)
+        for request in requests:
             turn.begin_plan(request.caller)
             answer: object
             try:

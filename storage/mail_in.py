@@ -20,13 +20,13 @@ from schema.types.message import (
 )
 from schema.types.node import thread_id_of
 from storage import claims
-from storage.changes import Turn
+from storage.changes import Ids, Turn
 from storage.claims import claim_id
 from storage.deliveries import GOT, States, addresses_in, put_states
 from storage.documents import Document, to_milliseconds
 from storage.log import Outcome
 from storage.mailboxes import access_mailbox
-from storage.messages import Mail, NewMessage, mail_id_claim, message_of_mail, put_message
+from storage.messages import Mail, NewMessage, expected_of_threads, mail_id_claim, message_of_mail, put_message
 from storage.store import Store
 
 COPY = "mail copy"  # the kind of claim that says which message a mail is in a thread
@@ -71,6 +71,7 @@ class FoundMail:
     is_automatic: bool = False
     attachments: list[Attachment] = field(default_factory=list)
     raw_id: str | None = None
+    people: list[str] = field(default_factory=list)  # whom it seemed to concern: they are looked up ahead
     connected_at: datetime | None = None  # when the mailbox was that it was read from; None where that says nothing
     reports: list[ReportedState] = field(default_factory=list)
 
@@ -101,13 +102,25 @@ async def settled(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
 
 async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
     """Takes in a mail, wherever and however often it is found: each thread that it concerns has it once."""
-
     reported = 0
     while True:
-        outcome = await store.log.change(caller, lambda turn: put_found(turn, mail))
+        outcome = await store.log.change(
+            caller, lambda turn: put_found(turn, mail), lambda turn: expected_of(turn, mail)
+        )
         reported += outcome.result.reported
         if not outcome.result.more:
             return Outcome(replace(outcome.result, reported=reported), outcome.position)
+
+
+async def expected_of(turn: Turn, mail: FoundMail) -> Ids:
+    others = mail.to + mail.cc if mail.is_sent else [mail.sender]
+    claimed = [
+        *(mail_id_claim(turn.workspace, each) for each in mail_ids_of(mail)),
+        *(claim_id(turn.workspace, "email", each.lower()) for each in others),
+        *(claim_id(turn.workspace, COPY, copy_identity(mail, person)) for person in mail.people),
+    ]
+    ahead = await expected_of_threads(turn, map(thread_id_of, mail.people))
+    return {**ahead, "mailboxes": [mail.mailbox_id], "claims": claimed}
 
 
 async def put_found(turn: Turn, mail: FoundMail) -> Taken:
@@ -136,8 +149,11 @@ def is_connected(mailbox: Document, at: datetime) -> bool:
 
 async def claims_of(turn: Turn, mail: FoundMail) -> dict[str, Document]:
     """In one call: what is known of its own Message-ID and of those that it answers or reports on."""
-    ids = {*mail.references, *(each.mail_id for each in mail.reports), *([mail.mail_id] if mail.mail_id else [])}
-    return await turn.get_many("claims", [mail_id_claim(turn.workspace, each) for each in ids])
+    return await turn.get_many("claims", [mail_id_claim(turn.workspace, each) for each in mail_ids_of(mail)])
+
+
+def mail_ids_of(mail: FoundMail) -> set[str]:
+    return {*mail.references, *(each.mail_id for each in mail.reports), *([mail.mail_id] if mail.mail_id else [])}
 
 
 async def people_of(turn: Turn, addresses: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,12 +24,12 @@ from schema.types.node import influencer_id_of, new_id, thread_id_of
 from schema.types.notification import NotificationReason
 from storage import claims
 from storage.campaigns import put_participant
-from storage.changes import Change, Turn, place_of
+from storage.changes import Change, Ids, Turn, place_of
 from storage.claims import Key, Made
 from storage.documents import Document, to_document, to_milliseconds
 from storage.drafts import put_draft_deleted
 from storage.log import Outcome
-from storage.marks import marks_of, put_mark, put_notification
+from storage.marks import mark_id, marks_of, put_mark, put_notification
 from storage.store import Store
 from storage.workspaces import active_members
 
@@ -85,7 +86,11 @@ async def add_message(
     async def plan(turn: Turn) -> Made:
         return await claims.once(turn, key, lambda: make(turn))
 
-    return claims.dated(await store.log.change(caller, plan))
+    async def expected(turn: Turn) -> Ids:
+        claimed = [claims.id_of_key(turn.workspace, key)] if key else []
+        return {**await expected_of_threads(turn, [new.thread_id]), "claims": claimed}
+
+    return claims.dated(await store.log.change(caller, plan, expected))
 
 
 async def add_messages(store: Store, caller: Caller, many: list[NewMessage]) -> Outcome[list[str]]:
@@ -95,6 +100,15 @@ async def add_messages(store: Store, caller: Caller, many: list[NewMessage]) -> 
         return [(await put_message(turn, new, None))[1] for new in many]
 
     return await store.log.change(caller, plan)
+
+
+async def expected_of_threads(turn: Turn, threads: Iterable[str]) -> Ids:
+    """What `put_message` reads of threads."""
+    threads, members = list(threads), await active_members(turn)
+    return {
+        "influencers": map(influencer_id_of, threads),
+        "marks": [mark_id(member, thread) for thread in threads for member in members],
+    }
 
 
 async def put_message(turn: Turn, new: NewMessage, key: Key | None) -> tuple[Change, str]:

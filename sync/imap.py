@@ -192,6 +192,16 @@ class ImapConnection:
             raise MailTooLarge
         return raw
 
+    async def fetch_small(self, uids: list[int], most: int) -> dict[int, bytes]:
+        """Whole mails, in one round trip. Those that are gone, or have more than `most` bytes, are left out."""
+        if not uids:
+            return {}
+        each = most + KILOBYTE  # with what is told around it
+        allowance = Allowance(SIZE.wanted, (b"BODY[",), (len(uids) + 1) * each, most + 1)
+        mails = await self._fetch(uids, f"(UID BODY.PEEK[]<0.{most + 1}>)", allowance)
+        raws = {uid: content(items, "BODY[]") for uid, items in mails.items()}
+        return {uid: raw for uid, raw in raws.items() if raw is not None and len(raw) <= most}
+
     async def _fetch(
         self, uids: list[int], wanted: str, allowance: Allowance, expected: int | None = None
     ) -> dict[int, Items]:

@@ -44,14 +44,18 @@ class Found:
     raw: bytes | None
     envelope: Envelope
     size: int
+    people: list[str]  # whom it concerns, as far as its header tells
     is_too_large: bool = False
 
 
-async def concerns(store: Store, workspace: str, envelopes: Mapping[int, Envelope], is_sent: bool) -> set[int]:
-    """Which mails are from or to somebody known, or report on mail of ours."""
+async def concerns(
+    store: Store, workspace: str, envelopes: Mapping[int, Envelope], is_sent: bool
+) -> dict[int, list[str]]:
+    """Which mails are from or to influencers, and to whom each of them is; or reports on mail of ours."""
     theirs = {uid: addresses_of(each, is_sent) for uid, each in envelopes.items()}
     known = await mail_in.known_people(store, workspace, {address for each in theirs.values() for address in each})
-    return {uid for uid, each in envelopes.items() if each.is_report or theirs[uid] & known.keys()}
+    people = {uid: [known[each] for each in addresses if each in known] for uid, addresses in theirs.items()}
+    return {uid: people[uid] for uid, each in envelopes.items() if each.is_report or people[uid]}
 
 
 def addresses_of(envelope: Envelope, is_sent: bool) -> set[str]:
@@ -102,7 +106,7 @@ class Taking:
             parsed = await self.parsers.parse(found.raw)
             raw = await self.store_raw(found.raw)
             mail = await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, raw.id)
-            return replace(mail, connected_at=self.mailbox.connected_at)
+            return replace(mail, people=found.people, connected_at=self.mailbox.connected_at)
         except Unparsable as error:
             return await self.quarantine(found, str(error))
         except Exception as error:

@@ -34,6 +34,7 @@ logger = logging.getLogger("connect_inbox.sync")
 BATCH = 50  # mails whose headers are looked at together
 MOST_BYTES = 30 * 1024 * 1024  # of a mail that is fetched
 AT_ONCE = 4 * 1024 * 1024  # bytes of the mails of a mailbox that are held at a time
+SMALL = AT_ONCE // 2 // BATCH  # bytes of a mail, up to which it is fetched together with others
 LARGE = AT_ONCE // 2  # bytes of a mail, from which on it waits for room and is held alone
 MOST_LARGE = 8  # such mails that one process holds at a time, of all mailboxes
 MANY = 20  # mails that are new at once, from which on it is told that the mailbox is being read
@@ -122,17 +123,34 @@ async def take_headers(
     envelopes = await envelopes_of(headers)
     concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=role == SENT)
     await note(work, role, uid_validity, {each.uid: IGNORED for each in headers if each.uid not in concerned})
+    wanted = [Wanted(each, envelopes[each.uid], concerned[each.uid]) for each in headers if each.uid in concerned]
+    small = await imap.fetch_small([each.uid for each in wanted if each.size <= SMALL], SMALL)
     taken, held = 0, Held(work, role, uid_validity)
-    for each in headers:
-        if each.uid not in concerned:
-            continue
+    for each in wanted:
         if each.size > LARGE or not held.has_room_for(each):
             taken += await held.take()
         async with work.room if each.size > LARGE else nullcontext():
-            held.found.append(await fetched(imap, each, envelopes[each.uid]))
+            held.found.append(await fetched(imap, each, small.pop(each.uid, None)))
             if each.size > LARGE:
                 taken += await held.take()
     return taken + await held.take()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A mail that is to be fetched, and whom it concerns."""
+
+    header: FetchedHeader
+    envelope: Envelope
+    people: list[str]
+
+    @property
+    def uid(self) -> int:
+        return self.header.uid
+
+    @property
+    def size(self) -> int:
+        return self.header.size
 
 
 async def envelopes_of(headers: list[FetchedHeader]) -> dict[int, Envelope]:
@@ -153,8 +171,8 @@ class Held:
     uid_validity: int
     found: list[Found] = field(default_factory=list)
 
-    def has_room_for(self, header: FetchedHeader) -> bool:
-        return header.size + sum(len(each.raw or b"") for each in self.found) <= AT_ONCE
+    def has_room_for(self, wanted: Wanted) -> bool:
+        return wanted.size + sum(len(each.raw or b"") for each in self.found) <= AT_ONCE
 
     async def take(self) -> int:
         """How many were taken in. None is held any more."""
@@ -169,13 +187,17 @@ async def note(work: Work, role: str, uid_validity: int, became: dict[int, str])
     work.counters.found.update(became.values())
 
 
-async def fetched(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
-    """The mail, or the header alone of one that is too large, or twice as large as its server says and more."""
-    most = MOST_BYTES if header.size > LARGE else AT_ONCE
+async def fetched(imap: ImapConnection, wanted: Wanted, raw: bytes | None) -> Found:
+    """The mail, or the header alone of one that is too large, or twice as large as its server says and more.
+
+    `raw` is the mail where it was fetched before.
+    """
+    most = MOST_BYTES if wanted.size > LARGE else AT_ONCE
+    found = Found(wanted.uid, raw, wanted.envelope, wanted.size, wanted.people)
     try:
-        return Found(header.uid, await imap.fetch(header.uid, most), envelope, header.size)
+        return found if raw is not None else replace(found, raw=await imap.fetch(wanted.uid, most))
     except MailTooLarge:
-        return Found(header.uid, header.header, envelope, max(header.size, MOST_BYTES + 1), is_too_large=True)
+        return replace(found, raw=wanted.header.header, size=max(wanted.size, MOST_BYTES + 1), is_too_large=True)
 
 
 # Where a server numbers its mail anew

@@ -245,6 +245,25 @@ async def test_a_mail_that_is_larger_than_wanted_is_not_taken_and_the_connection
             assert await connection.new_uids(6) == [7]
 
 
+async def test_mails_that_are_fetched_together_have_limits_of_their_own() -> None:
+    """One that is larger than its server said is left for later, as one that is gone is."""
+    mails = b"".join(
+        b"* %d FETCH (UID %d BODY[]<0> {%d}\r\n%s)\r\n" % (uid, uid, len(raw), raw)
+        for uid, raw in {1: b"x" * 1000, 2: b"x" * 1001, 4: b"", 99: b"nobody asked"}.items()
+    )
+    async with hostile_imap({"BODY": mails + b"TAG OK done\r\n"}) as server:
+        async with imap_connection(server.account(), QUICK) as connection:
+            await connection.select("INBOX")
+            assert await connection.fetch_small([1, 2, 3, 4], 1000) == {1: b"x" * 1000, 4: b""}
+            assert [line for line in server.lines if b"BODY" in line] == [server.lines[-1]]
+            assert await connection.fetch_small([], 1000) == {}
+            server.answers["BODY"] = flood(
+                b"", b"* 1 FETCH (UID 1 BODY[]<0> {1000}\r\n" + b"x" * 1000 + b")\r\n", MEGABYTE
+            )
+            with failing(Failure.PROTOCOL):
+                await connection.fetch_small([1, 2], 1000)
+
+
 async def test_thousands_of_lines_in_a_packet() -> None:
     lines = b"".join(b'* LIST () "/" "folder %d"\r\n' % number for number in range(4000))
     async with hostile_imap({"LIST": lines + b'* LIST (\\Sent) "/" Gone\r\nTAG OK done\r\n'}) as server:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,10 @@ from storage.mail_in import FoundMail, Taken
 from storage.mail_states import QUARANTINED as HELD
 from storage.mail_states import TAKEN_IN
 from storage.store import Store
-from sync import mailbox_reading
-from sync.imap import FetchedHeader, ImapConnection
-from sync.mail import Envelope
+from sync import mail_taking, mailbox_reading
+from sync.imap import ImapConnection
 from sync.mail_parsing import parse
-from sync.mail_taking import Found
+from sync.mailbox_reading import SMALL
 from tests.client import Json
 from tests.mail.corpus import corpus
 from tests.mail.hostile_imap import Answer, cut, flood, hostile_imap, silence
@@ -182,19 +182,43 @@ async def test_a_burst_is_told_to_be_read(office: Office) -> None:
     assert texts(await office.messages(ada)) == [f"number {number}" for number in range(30)]
 
 
-async def test_a_mail_that_vanishes_while_it_is_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_small_mails_are_fetched_together_and_others_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await office.person("Ada", ADA)
+    fetch, alone = ImapConnection.fetch, list[int]()
+
+    async def noting(imap: ImapConnection, uid: int, most: int) -> bytes | None:
+        alone.append(uid)
+        return await fetch(imap, uid, most)
+
+    monkeypatch.setattr(ImapConnection, "fetch", noting)
+    await office.dovecot.kill()
+    await office.mailbox_state("DEGRADED")
+    said = ["first", "y\n" * SMALL, *(f"number {number}" for number in range(10))]
+    for text in said:
+        office.deliver(a_mail(text=text).as_bytes())
+    await office.dovecot.start()
+    assert texts(await office.until_messages(ada, 12)) == [each.strip() for each in said]
+    assert alone == [2]
+
+
+@pytest.mark.parametrize("size", [100, SMALL + 1])
+async def test_a_mail_that_vanishes_while_it_is_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     """Its owner deletes it between its header and its body."""
     ada = await office.person("Ada", ADA)
-    fetched = mailbox_reading.fetched
+    concerns = mail_taking.concerns
 
-    async def vanishing(imap: ImapConnection, header: FetchedHeader, envelope: Envelope) -> Found:
+    async def vanishing(*of: Any, **how: Any) -> dict[int, list[str]]:
         for file in office.dovecot.files(office.account):
             if b"vanishes" in file.read_bytes():
                 file.unlink()
-        return await fetched(imap, header, envelope)
+        return await concerns(*of, **how)
 
-    monkeypatch.setattr(mailbox_reading, "fetched", vanishing)
-    office.deliver(a_mail(text="vanishes").as_bytes())
+    monkeypatch.setattr(mailbox_reading, "concerns", vanishing)
+    office.deliver(a_mail(text="vanishes\n" + "x\n" * (size // 2)).as_bytes())
     office.deliver(a_mail(text="stays").as_bytes())
     assert texts(await office.until_messages(ada, 1)) == ["stays"]
     await last_arrives(office, ada, "after it", ["stays"])

@@ -66,6 +66,17 @@ async def test_twenty_writers_in_each_of_two_processes(
     assert await check(store, workspace.id, repair=False) == []
 
 
+async def test_what_those_who_wait_together_read_is_read_together(store: Store, workspace: Team) -> None:
+    threads = [await influencer(store, workspace, f"Person {number}") for number in range(40)]
+
+    async def calls(among: list[str]) -> int:
+        before = store.database.calls
+        await asyncio.gather(*[receive(store, workspace, each, "Hi", f"id {each}") for each in among])
+        return store.database.calls - before
+
+    assert await calls(threads) <= 2 * await calls(threads[:1]), "one turn for the first, and one for all others"
+
+
 async def test_the_same_key_is_the_same_message(store: Store, workspace: Team) -> None:
     thread = await influencer(store, workspace, "Anna")
     first = await send(store, workspace.member, thread, "Once", "key")

@@ -105,6 +105,21 @@ async def assert_right(store: Store, *teams: Team) -> None:
         assert await check(store, each.id, repair=False) == []
 
 
+async def test_mails_that_are_taken_in_together_are_read_for_together(store: Store, workspace: Team) -> None:
+    addresses = [f"person{number}@x.example" for number in range(30)]
+    threads = dict(zip(addresses, await influencers(store, workspace, addresses), strict=True))
+    mailbox = await connected(store, workspace.id, workspace.member.id)
+
+    async def calls(among: list[str]) -> int:
+        mails = [found_mail(mailbox, each, [BRAND], "Hi", people=[id_of(threads[each])]) for each in among]
+        before = store.database.calls
+        await asyncio.gather(*[taken(store, workspace, each) for each in mails])
+        return store.database.calls - before
+
+    assert await calls(addresses[1:]) <= 2 * await calls(addresses[:1]), "one turn for the first, one for all others"
+    assert [len(await messages_in(store, each)) for each in threads.values()] == [1] * 30
+
+
 async def test_one_message_id_with_other_content_is_another_mail(store: Store, workspace: Team) -> None:
     ada = await influencer(store, workspace, "Ada", emails=[ADA])
     mailbox = await connected(store, workspace.id, workspace.member.id)
