@@ -1,4 +1,4 @@
-"""Mailboxes: connected, shared, chosen and disconnected; and the mail in them that could not be taken apart."""
+"""Mailboxes: connected, shared, chosen and disconnected; and the mail in them that could not be taken in."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from sync import oauth
 from sync.mail_access import TryFailed, try_servers
 from sync.mail_server import Failure
 from sync.mailbox_connecting import connect, disconnect
-from sync.mailbox_reading import MOST_BYTES
+from sync.mailbox_folder import MOST_BYTES
 
 HOST, PASSWORD = 253, 1000  # characters
 
@@ -167,13 +167,17 @@ async def set_default_mailbox(info: Info, input: SetDefaultMailboxInput) -> SetD
 @refusable(CheckMailboxPayload)
 async def check_mailbox(info: Info, input: CheckMailboxInput) -> CheckMailboxPayload:
     access.member_to_write(info)
-    mailbox = await info.context.reader.mailbox(input.mailbox_id)
-    if mailbox.access is not MailboxAccess.FULL:
-        raise Refused(UserErrorCode.INVALID, "nothing is read from this mailbox", "mailboxId")
-    if mailbox.state in stored.STOPPED:
-        raise Refused(UserErrorCode.NEEDS_RECONNECT, "nothing is read until it is connected anew", "mailboxId")
+    mailbox = must_be_read(await info.context.reader.mailbox(input.mailbox_id), "mailboxId")
     await mail_states.ask_for_check(info.context.store, mailbox.id)
     return CheckMailboxPayload(mailbox=mailbox, position=info.context.reader.position)
+
+
+def must_be_read(mailbox: Mailbox, field: str) -> Mailbox:
+    if mailbox.access is not MailboxAccess.FULL:
+        raise Refused(UserErrorCode.INVALID, "nothing is read from this mailbox", field)
+    if mailbox.state in stored.STOPPED:
+        raise Refused(UserErrorCode.NEEDS_RECONNECT, "nothing is read until it is connected anew", field)
+    return mailbox
 
 
 @refusable(RetryQuarantinedMailPayload)
@@ -184,7 +188,11 @@ async def retry_quarantined_mail(info: Info, input: RetryQuarantinedMailInput) -
         raise Refused(
             UserErrorCode.INVALID, "it was too large to be fetched: its header is all there is", "quarantinedMailId"
         )
-    await quarantine.ask_for_retry(info.context.store, caller, mail.id)
+    if mail.was_refused and mail.state is QuarantineState.HELD:
+        mailbox = must_be_read(await info.context.reader.mailbox(mail.mailbox_id), "quarantinedMailId")
+        await mail_states.ask_for_check(info.context.store, mailbox.id)
+    else:
+        await quarantine.ask_for_retry(info.context.store, caller, mail.id)
     return RetryQuarantinedMailPayload(quarantined_mail=mail, position=info.context.reader.position)
 
 

@@ -80,7 +80,7 @@ class Query:
         mailboxes.mailbox_providers, description="The providers by which mailboxes can be connected with OAuth 2."
     )
     quarantined_mails = strawberry.field(
-        mailboxes.quarantined_mails, description="Mails that could not be taken apart, newest first."
+        mailboxes.quarantined_mails, description="Mails that could not be taken in, newest first."
     )
     mailboxes = strawberry.field(mailboxes.mailboxes, description="The connected mailboxes, in the order they were.")
     rate_limit = strawberry.field(queries.rate_limit, description="What this request costs, and what is left.")

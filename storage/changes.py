@@ -9,20 +9,20 @@ after it (`nodes`), whose thread it concerns, and how that thread stood in every
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from schema.types.context import Caller
 from schema.types.scalars import now
-from storage.database import Database
+from storage.database import Database, DatabaseError
 from storage.documents import Document, to_milliseconds
 
 MOST_CHANGES = 100  # of one entry
 MOST_CHARACTERS = 1_000_000  # of one entry's texts, after which nobody joins it: documents have at most 16 MB
 
 
-Ids = Mapping[str, Iterable[str]]  # of documents, by collection
+Ids = Mapping[str, Collection[str]]  # of documents, by collection
 
 
 class Place(TypedDict):
@@ -142,7 +142,13 @@ class Turn:
         """Reads what plans are about to ask for, in one call for each collection instead of some for each plan."""
         collections: dict[str, set[str]] = {}
         for each in expected:
-            for collection, ids in (await each(self)).items():
+            try:
+                wanted = await each(self)
+            except DatabaseError:
+                raise
+            except Exception:
+                continue  # what is wrong with one plan is met by that plan, and by no other
+            for collection, ids in wanted.items():
                 collections.setdefault(collection, set()).update(ids)
         await asyncio.gather(*(self.get_many(collection, ids) for collection, ids in collections.items()))
 

@@ -15,6 +15,7 @@ from storage.store import Store
 
 INBOX, SENT = "INBOX", "SENT"  # roles of folders
 TAKEN_IN, IGNORED, QUARANTINED = "TAKEN_IN", "IGNORED", "QUARANTINED"  # what became of a mail
+REFUSED = "REFUSED"  # its server has not given it so far
 NOW, UNDER_WAY = 0, 1  # when a check is due that somebody waits for, or that goes on
 
 
@@ -112,6 +113,11 @@ async def check_due(store: Store, mailbox: str) -> int:
     return int(state["check_due"]) if state else 0
 
 
+async def ask_for_check_by(store: Store, mailbox: str, due: int) -> None:
+    """Has a mailbox be checked by then, or before."""
+    await store.database.set("mail_states", mailbox, {"check_due": due}, where={"check_due": {"$gt": due}})
+
+
 async def begin_check(store: Store, mailbox: str) -> None:
     """Whoever asks for a check from here on is not answered by this one."""
     await store.database.set("mail_states", mailbox, {"check_due": UNDER_WAY})
@@ -129,11 +135,12 @@ def uid_id(mailbox: str, role: str, uid_validity: int, uid: int) -> str:
 async def note_uids(
     store: Store, workspace: str, mailbox: str, role: str, uid_validity: int, became: dict[int, str]
 ) -> None:
-    """Notes what became of mails. Noted twice is noted once."""
+    """Notes what became of mails. Noted twice is noted once; only what was refused can become something else."""
     place = f"{mailbox}:{role}:{uid_validity}"
     documents: dict[str, dict[str, Any]] = {
         uid_id(mailbox, role, uid_validity, uid): {
-            "workspace": workspace, "place": place, "uid": uid, "became": what, "position": 1,
+            "workspace": workspace, "place": place, "uid": uid, "became": what,
+            "position": int(what != REFUSED),
         }
         for uid, what in became.items()
     }  # fmt: skip
@@ -141,6 +148,9 @@ async def note_uids(
         await store.database.put_guarded("mail_uids", documents)
 
 
-async def noted_uids(store: Store, mailbox: str, role: str, uid_validity: int) -> set[int]:
-    filter = {"place": f"{mailbox}:{role}:{uid_validity}"}
-    return {each["uid"] async for each in store.database.stream("mail_uids", filter, hint=MAIL_UIDS, only=["uid"])}
+async def noted_uids(store: Store, mailbox: str, role: str, uid_validity: int) -> tuple[set[int], set[int]]:
+    """The mails of which it is known what became of them, and those that were refused."""
+    filter, done, refused = {"place": f"{mailbox}:{role}:{uid_validity}"}, set[int](), set[int]()
+    async for each in store.database.stream("mail_uids", filter, hint=MAIL_UIDS, only=["uid", "became"]):
+        (refused if each["became"] == REFUSED else done).add(each["uid"])
+    return done, refused

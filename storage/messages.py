@@ -106,7 +106,7 @@ async def expected_of_threads(turn: Turn, threads: Iterable[str]) -> Ids:
     """What `put_message` reads of threads."""
     threads, members = list(threads), await active_members(turn)
     return {
-        "influencers": map(influencer_id_of, threads),
+        "influencers": [influencer_id_of(each) for each in threads],
         "marks": [mark_id(member, thread) for thread in threads for member in members],
     }
 

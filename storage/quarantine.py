@@ -1,4 +1,4 @@
-"""Mail that could not be taken apart: kept as it came, told of, and tried again when somebody asks for it."""
+"""Mail that could not be taken in: kept as it came, told of, and tried again when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from storage.pages import newest_page
 from storage.reader import StoreReader
 from storage.store import Store
 
+KIND = "quarantined mail"  # of claims
+
 
 async def page(reader: StoreReader, first: int | None, after: str | None) -> Connection[QuarantinedMail]:
-    """A page of the mails that could not be taken apart, newest first."""
+    """A page of the mails that could not be taken in, newest first."""
 
     def read(document: Document) -> QuarantinedMail:
         return from_document(QuarantinedMail, document)
@@ -29,13 +31,17 @@ async def page(reader: StoreReader, first: int | None, after: str | None) -> Con
 
 
 async def hold(
-    store: Store, caller: Caller, mailbox: str, is_sent: bool, sender: str | None, size: int, raw_id: str, reason: str
-) -> Outcome[str]:
-    """Keeps a mail that cannot be taken apart, once for the same bytes in the same mailbox."""
+    store: Store, caller: Caller, mailbox: str, is_sent: bool, sender: str | None, size: int, raw_id: str, reason: str,
+    refused: str | None = None,
+) -> Outcome[str]:  # fmt: skip
+    """Keeps a mail that cannot be taken apart, once for the same bytes in the same mailbox.
+
+    Of one that its server does not give, `refused` is where it is, and the header is kept.
+    """
 
     async def plan(turn: Turn) -> str:
-        identity = f"{mailbox}:{raw_id}"
-        owner = await claims.owner_of(turn, "quarantined mail", identity)
+        identity = refused or f"{mailbox}:{raw_id}"
+        owner = await claims.owner_of(turn, KIND, identity)
         if owner is not None:
             return owner
         id = new_id("mail")
@@ -43,9 +49,10 @@ async def hold(
         mail = QuarantinedMail(
             id=id, state=QuarantineState.HELD, reason=reason, sender=sender, size=size, received_at=turn.at,
             mailbox_id=mailbox, raw_id=raw_id, is_sent=is_sent, message_ids=[], added=change.position,
+            was_refused=refused is not None,
         )  # fmt: skip
         turn.put(change, "quarantined_mails", id, to_document(mail))
-        claims.take(turn, change, "quarantined mail", identity, id)
+        claims.take(turn, change, KIND, identity, id)
         return str(id)
 
     return await store.log.change(caller, plan)
@@ -62,7 +69,7 @@ async def set_state(
     store: Store, caller: Caller, id: str, state: QuarantineState, reason: str | None = None,
     message_ids: list[str] | None = None,
 ) -> Outcome[None]:  # fmt: skip
-    """What became of a mail that could not be taken apart. Its raw bytes stay.
+    """What became of a mail that could not be taken in. Its raw bytes stay.
 
     One that is not held any more is not held again, though what was tried meanwhile has failed.
     """
@@ -80,6 +87,19 @@ async def set_state(
             fields["message_ids"] = message_ids
         if any(mail[name] != value for name, value in fields.items()):
             turn.put(turn.begin("QUARANTINE_CHANGED", id), "quarantined_mails", id, fields)
+
+    return await store.log.change(caller, plan)
+
+
+async def settle_refused(store: Store, caller: Caller, refused: str, message_ids: list[str]) -> Outcome[None]:
+    """A mail that its server did not give was given after all, and taken in."""
+
+    async def plan(turn: Turn) -> None:
+        id = await claims.owner_of(turn, KIND, refused)
+        mail = await access_quarantined(turn, id) if id else None
+        if mail is not None and mail["state"] != QuarantineState.RECOVERED.value:
+            fields = {"state": QuarantineState.RECOVERED.value, "message_ids": message_ids}
+            turn.put(turn.begin("QUARANTINE_CHANGED", mail["_id"]), "quarantined_mails", mail["_id"], fields)
 
     return await store.log.change(caller, plan)
 

@@ -102,7 +102,6 @@ class ImapConnection:
     def __init__(self, protocol: ImapProtocol, limits: ImapLimits) -> None:
         self._protocol = protocol
         self._limits = limits
-        self._sizes: dict[int, int] = {}  # of the mails whose headers were read last
 
     async def folders(self) -> Folders:
         """INBOX, and the folder that sent mails are in, where there is one."""
@@ -120,7 +119,6 @@ class ImapConnection:
         responses = await self._ask("EXAMINE", folder_argument(folder), allowance=EXAMINE, refused=refused)
         self._protocol.state = SELECTED
         self._protocol.has_news = False
-        self._sizes = {}
         with self._reading():
             uid_validity, uid_next, exists = opened(responses)
         if uid_next is None:
@@ -156,7 +154,6 @@ class ImapConnection:
 
     async def headers(self, uids: list[int]) -> list[FetchedHeader]:
         """The sizes and headers of these mails, in order; those that are gone are left out."""
-        self._sizes = {}
         found: list[FetchedHeader] = []
         ordered = sorted(set(uids))
         for at in range(0, len(ordered), BATCH):
@@ -167,17 +164,17 @@ class ImapConnection:
         wanted = f"(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER]<0.{MOST_HEADER}>)"
         allowance = Allowance(SIZE.wanted, (b"BODY[",), (len(uids) + 1) * (MOST_HEADER + KILOBYTE), MOST_HEADER)
         mails = await self._fetch(uids, wanted, allowance)
-        headers = [
+        return [
             FetchedHeader(uid, size, header, time_of(items))
             for uid, items in sorted(mails.items())
             if (size := size_of(items)) is not None and (header := content(items, "BODY[HEADER]")) is not None
         ]
-        self._sizes.update((header.uid, header.size) for header in headers)
-        return headers
 
-    async def fetch(self, uid: int, most: int) -> bytes | None:
-        """The whole mail; none where it is gone. Raises `MailTooLarge` where it has more than `most` bytes."""
-        size = self._sizes.get(uid)
+    async def fetch(self, uid: int, most: int, size: int | None = None) -> bytes | None:
+        """The whole mail; none where it is gone. Raises `MailTooLarge` where it has more than `most` bytes.
+
+        `size` is what its header was told with; the server is asked for it where that is not known.
+        """
         if size is None:
             size = size_of((await self._fetch([uid], "(UID RFC822.SIZE)", SIZE)).get(uid, {}))
         if size is None:
@@ -210,7 +207,7 @@ class ImapConnection:
         answer, carried = self._limits.answer, allowance.budget if expected is None else expected
         status, responses = await self._protocol.ask(command, answer, allowance, carried / self._limits.rate)
         if status.result != "OK" and status.code != "EXPUNGEISSUED":
-            raise self._protocol.refuse(status, Failure.PERMISSION, "the mails cannot be read")
+            raise self._protocol.refuse(status, Failure.PROTOCOL, "the server does not give a mail")
         with self._reading():
             return items_by_uid(responses, set(uids))
 

@@ -30,10 +30,12 @@ from sync.mail_server import Failure, MailServerFailed
 from sync.mail_taking import OUR_FAULT, found_mail
 from sync.mail_times import MailTimes, pause_after
 from sync.mail_workers import MailParsers
-from sync.mailbox_reading import MOST_LARGE, Flapping, Work, read
+from sync.mailbox_folder import MOST_LARGE, Work
+from sync.mailbox_reading import Flapping, read
 from sync.oauth import ReconnectNeeded
 from sync.outbox_item import Post
 from sync.outbox_sending import work_on
+from sync.refusals import Refusals
 from sync.smtp_connections import SmtpConnections
 
 logger = logging.getLogger("connect_inbox.sync")
@@ -63,6 +65,7 @@ class MailService:
         self._listening: dict[str, ImapConnection] = {}  # by mailbox
         self._room = asyncio.Semaphore(MOST_LARGE)
         self._failures: dict[str, int] = {}  # of each mailbox, in a row
+        self._refusals: dict[str, Refusals] = {}  # of each mailbox
 
     async def run(self) -> None:
         """Until it is cancelled: no error ends it, whatever it is of.
@@ -194,9 +197,10 @@ class MailService:
         if is_disconnected or document["imap"] is None:
             await mail_states.stop(self._store, id, owner)
             return 0
+        refusals = self._refusals.setdefault(id, Refusals(2 * self._times.longest_pause))
         work = Work(
             self._store, self._parsers, caller, from_document(Mailbox, document), owner, self._times, self._counters,
-            self._room, lambda: self._failures.pop(id, None),
+            self._room, refusals, lambda: self._failures.pop(id, None),
         )  # fmt: skip
         try:
             await self._connected(work)

@@ -16,7 +16,7 @@ from storage import attachments, files, mail_in, quarantine
 from storage.database import is_of_database
 from storage.files import Blob
 from storage.mail_in import FoundMail, ReportedState
-from storage.mail_states import IGNORED, QUARANTINED, TAKEN_IN
+from storage.mail_states import IGNORED, QUARANTINED, REFUSED, TAKEN_IN
 from storage.store import Store
 from sync.mail import Envelope, MailFile, ParsedMail, Report, ReportKind, Unparsable
 from sync.mail_workers import MailParsers
@@ -38,7 +38,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class Found:
-    """A mail on a server. `raw` is None where it is gone by now; of one that is too large it is the header."""
+    """A mail on a server. `raw` is None where it is gone by now; where it cannot be had it is the header."""
 
     uid: int
     raw: bytes | None
@@ -46,6 +46,8 @@ class Found:
     size: int
     people: list[str]  # whom it concerns, as far as its header tells
     is_too_large: bool = False
+    refused: str | None = None  # why its server does not give it
+    was_refused: str | None = None  # where it is, if its server has not given it at some time
 
 
 async def concerns(
@@ -102,6 +104,9 @@ class Taking:
             return IGNORED
         if found.is_too_large:
             return await self.quarantine(found, "it is too large to be fetched; its header is kept")
+        if found.refused is not None:
+            await self.quarantine(found, f"{found.refused}; its header is kept, and it is asked for again")
+            return REFUSED
         try:
             parsed = await self.parsers.parse(found.raw)
             raw = await self.store_raw(found.raw)
@@ -119,6 +124,8 @@ class Taking:
             taken = (await mail_in.take_in(self.store, self.caller, mail)).result
         except Exception as error:
             return await self.quarantine_for_our_fault(found, error)
+        if found.was_refused is not None:
+            await quarantine.settle_refused(self.store, self.caller, found.was_refused, taken.message_ids)
         return TAKEN_IN if taken.message_ids or taken.reported else IGNORED
 
     async def quarantine_for_our_fault(self, found: Found, error: Exception) -> str:
@@ -134,8 +141,9 @@ class Taking:
         raw = await self.store_raw(found.raw)
         sender = found.envelope.sender.address if found.envelope.sender else None
         await quarantine.hold(
-            self.store, self.caller, self.mailbox.id, self.is_sent, sender, found.size, raw.id, reason
-        )
+            self.store, self.caller, self.mailbox.id, self.is_sent, sender, found.size, raw.id, reason,
+            found.was_refused if found.refused else None,
+        )  # fmt: skip
         return QUARANTINED
 
     async def store_raw(self, raw: bytes) -> Blob:

@@ -15,6 +15,7 @@ class MailTimes:
     first_pause: float = 5.0  # after a failure; each further one doubles it
     longest_pause: float = 300.0
     check: float = 24 * 3600.0  # between two checks for completeness
+    again: float = 3600.0  # the same, while the server does not give a mail
     filing: float = 60.0  # after which a sent mail that its provider has not filed is filed by us
     give_up: float = 24 * 3600.0  # after which what could not be sent has failed
     finish: float = 3.0  # for what is being sent, when the process is ended

@@ -46,9 +46,7 @@ class ChangeKind(Enum):
     MESSAGE_CHANGED = strawberry.enum_value("MESSAGE_CHANGED", description="How far a message has come changed.")
     MAILBOX_ADDED = strawberry.enum_value("MAILBOX_ADDED", description="A mailbox was connected.")
     MAILBOX_CHANGED = strawberry.enum_value("MAILBOX_CHANGED", description="How a mailbox is or may be used changed.")
-    MAIL_QUARANTINED = strawberry.enum_value(
-        "MAIL_QUARANTINED", description="A mail came in that could not be taken apart."
-    )
+    MAIL_QUARANTINED = strawberry.enum_value("MAIL_QUARANTINED", description="A mail came that could not be taken in.")
     QUARANTINE_CHANGED = strawberry.enum_value("QUARANTINE_CHANGED", description="What became of such a mail.")
     DRAFT_SAVED = strawberry.enum_value("DRAFT_SAVED", description="The viewer saved a draft.")
     DRAFT_DELETED = strawberry.enum_value("DRAFT_DELETED", description="The viewer deleted or sent a draft.")

@@ -112,17 +112,19 @@ class Mailbox(Node):
         return self.is_shared or sender_id == self.owner_id or sender_id in self.sender_ids
 
 
-@strawberry.enum(description="What became of a mail that could not be taken apart.")
+@strawberry.enum(description="What became of a mail that could not be taken in.")
 class QuarantineState(Enum):
     HELD = strawberry.enum_value("HELD", description="It is kept, and can be tried again.")
     RECOVERED = strawberry.enum_value("RECOVERED", description="It has been taken in since.")
     DISCARDED = strawberry.enum_value("DISCARDED", description="Somebody has decided that it is not needed.")
 
 
-@strawberry.type(description="A mail that came in and could not be taken apart. Nothing of it is lost.")
+@strawberry.type(
+    description="A mail that came, and could not be taken apart, or was not given by its server. Nothing of it is lost."
+)
 class QuarantinedMail(Node):
     state: QuarantineState = strawberry.field(description="What became of it.")
-    reason: str = strawberry.field(description="Why it could not be taken apart.")
+    reason: str = strawberry.field(description="Why it could not be taken in.")
     sender: str | None = strawberry.field(default=None, description="The address that it says it is from.")
     size: int = strawberry.field(description="Its size in bytes.")
     received_at: datetime = strawberry.field(description="When it was found.")
@@ -130,11 +132,12 @@ class QuarantinedMail(Node):
     raw_id: strawberry.Private[str]
     is_sent: strawberry.Private[bool]  # found among what was sent
     message_ids: strawberry.Private[list[str]]
+    was_refused: strawberry.Private[bool] = False  # its server did not give it
     added: strawberry.Private[int] = 0
 
     @strawberry.field(
         description="Where it can be fetched as it came, without a token, for at least an hour. Of one that was too "
-        "large to be fetched, the header is there."
+        "large to be fetched, or that its server did not give, the header is there."
     )
     def raw_url(self, info: Info) -> str:
         return info.context.reader.raw_url(self.id)
@@ -143,7 +146,7 @@ class QuarantinedMail(Node):
     async def mailbox(self, info: Info) -> Mailbox:
         return await info.context.reader.mailbox(self.mailbox_id)
 
-    @strawberry.field(description="The messages that were made of it once it could be taken apart.")
+    @strawberry.field(description="The messages that were made of it once it could be taken in.")
     async def messages(self, info: Info) -> list[Annotated[Message, strawberry.lazy("schema.types.message")]]:
         return await asyncio.gather(*[info.context.reader.message(id) for id in self.message_ids])
 

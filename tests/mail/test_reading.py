@@ -18,10 +18,10 @@ from storage.mail_in import FoundMail, Taken
 from storage.mail_states import QUARANTINED as HELD
 from storage.mail_states import TAKEN_IN
 from storage.store import Store
-from sync import mail_taking, mailbox_reading
+from sync import mail_taking, mailbox_folder
 from sync.imap import ImapConnection
 from sync.mail_parsing import parse
-from sync.mailbox_reading import SMALL
+from sync.mailbox_folder import SMALL
 from tests.client import Json
 from tests.mail.corpus import corpus
 from tests.mail.hostile_imap import Answer, cut, flood, hostile_imap, silence
@@ -188,9 +188,9 @@ async def test_small_mails_are_fetched_together_and_others_alone(
     ada = await office.person("Ada", ADA)
     fetch, alone = ImapConnection.fetch, list[int]()
 
-    async def noting(imap: ImapConnection, uid: int, most: int) -> bytes | None:
+    async def noting(imap: ImapConnection, uid: int, most: int, size: int | None = None) -> bytes | None:
         alone.append(uid)
-        return await fetch(imap, uid, most)
+        return await fetch(imap, uid, most, size)
 
     monkeypatch.setattr(ImapConnection, "fetch", noting)
     await office.dovecot.kill()
@@ -217,7 +217,7 @@ async def test_a_mail_that_vanishes_while_it_is_read(
                 file.unlink()
         return await concerns(*of, **how)
 
-    monkeypatch.setattr(mailbox_reading, "concerns", vanishing)
+    monkeypatch.setattr(mailbox_folder, "concerns", vanishing)
     office.deliver(a_mail(text="vanishes\n" + "x\n" * (size // 2)).as_bytes())
     office.deliver(a_mail(text="stays").as_bytes())
     assert texts(await office.until_messages(ada, 1)) == ["stays"]
@@ -308,8 +308,8 @@ async def test_what_was_done_since_it_was_looked_for_is_not_done_again(
 
 async def test_a_mail_that_is_too_large_to_be_fetched(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its header is kept, and is never taken for the mail."""
-    monkeypatch.setattr(mailbox_reading, "MOST_BYTES", 100_000)
-    monkeypatch.setattr(mailbox_reading, "LARGE", 100_000)
+    monkeypatch.setattr(mailbox_folder, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(mailbox_folder, "LARGE", 100_000)
     monkeypatch.setattr("resolvers.mailboxes.MOST_BYTES", 100_000)
     ada = await office.person("Ada", ADA)
     office.deliver(a_mail(text="x" * 70 + "\n" + "too large\n" * 20_000).as_bytes())

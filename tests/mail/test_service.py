@@ -13,7 +13,7 @@ import pytest
 from storage import credentials
 from storage.mailboxes import disconnect_mailbox
 from storage.workspaces import operator_of
-from sync import mailbox_reading
+from sync import mailbox_folder
 from sync.imap import FetchedHeader, Folders, ImapConnection
 from sync.mail_service import MOST_SENDING, mail_service
 from sync.mail_taking import take_all
@@ -55,7 +55,7 @@ async def test_a_mailbox_that_was_not_disconnected_to_the_end_is_not_read_and_ke
 async def test_mail_is_held_as_far_as_there_is_room(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their server says of their sizes."""
     for name, value in {"AT_ONCE": 50_000, "LARGE": 25_000}.items():
-        monkeypatch.setattr(mailbox_reading, name, value)
+        monkeypatch.setattr(mailbox_folder, name, value)
     taken: list[list[int]] = []
     headers = ImapConnection.headers
 
@@ -67,7 +67,7 @@ async def test_mail_is_held_as_far_as_there_is_room(office: Office, monkeypatch:
         return await take_all(*given)
 
     monkeypatch.setattr(ImapConnection, "headers", as_small)
-    monkeypatch.setattr(mailbox_reading, "take_all", noted)
+    monkeypatch.setattr(mailbox_folder, "take_all", noted)
     ada = await office.person("Ada", ADA)
     for subject, size in [
         ("small", 1),

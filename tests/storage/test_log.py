@@ -77,6 +77,17 @@ async def test_what_those_who_wait_together_read_is_read_together(store: Store, 
     assert await calls(threads) <= 2 * await calls(threads[:1]), "one turn for the first, and one for all others"
 
 
+async def test_one_who_is_wrong_is_the_only_one_who_is_told(store: Store, workspace: Team) -> None:
+    """Also while what all who wait will read is read for all of them."""
+    thread = await influencer(store, workspace, "Anna")
+    threads = [thread, f"campaign_{thread}", thread, f"thread_{'0' * 26}"] * 5
+    outcomes = await asyncio.gather(*[send(store, workspace.member, each) for each in threads], return_exceptions=True)
+    assert [str(each) for each in outcomes[1::2]] == [
+        f"there is no object with the id {each!r}" for each in threads[1::2]
+    ]
+    assert not [each for each in outcomes[::2] if isinstance(each, BaseException)]
+
+
 async def test_the_same_key_is_the_same_message(store: Store, workspace: Team) -> None:
     thread = await influencer(store, workspace, "Anna")
     first = await send(store, workspace.member, thread, "Once", "key")

@@ -1,0 +1,180 @@
+"""A folder of a mailbox: its mails are fetched, taken in, and what became of each is noted.
+
+Little is held at a time, whatever the server has: small mails are fetched together, large ones one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+
+from schema.types.context import Caller
+from schema.types.mailbox import Mailbox
+from storage import mail_states
+from storage.mail_states import IGNORED, REFUSED, SENT
+from storage.store import Store
+from sync.imap import FetchedHeader, ImapConnection, MailTooLarge
+from sync.lease import after
+from sync.mail import Envelope
+from sync.mail_counters import MailCounters
+from sync.mail_envelope import envelope_of
+from sync.mail_taking import Found, concerns, take_all
+from sync.mail_times import MailTimes
+from sync.mail_workers import MailParsers
+from sync.refusals import Refusals, SetAside
+
+logger = logging.getLogger("connect_inbox.sync")
+
+BATCH = 50  # mails whose headers are looked at together
+MOST_BYTES = 30 * 1024 * 1024  # of a mail that is fetched
+AT_ONCE = 4 * 1024 * 1024  # bytes of the mails of a mailbox that are held at a time
+SMALL = AT_ONCE // 2 // BATCH  # bytes of a mail, up to which it is fetched together with others
+LARGE = AT_ONCE // 2  # bytes of a mail, from which on it waits for room and is held alone
+MOST_LARGE = 8  # such mails that one process holds at a time, of all mailboxes
+
+
+@dataclass(frozen=True)
+class Work:
+    """What reading a mailbox is done with."""
+
+    store: Store
+    parsers: MailParsers
+    caller: Caller
+    mailbox: Mailbox
+    owner: str  # of the lease
+    times: MailTimes
+    counters: MailCounters
+    room: asyncio.Semaphore  # for mails that are large
+    refusals: Refusals
+    on_success: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A mail that is to be fetched, and whom it concerns."""
+
+    header: FetchedHeader
+    envelope: Envelope
+    people: list[str]
+
+    @property
+    def uid(self) -> int:
+        return self.header.uid
+
+    @property
+    def size(self) -> int:
+        return self.header.size
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One that is open."""
+
+    work: Work
+    imap: ImapConnection
+    role: str
+    uid_validity: int
+
+    async def take(self, uids: list[int]) -> int:
+        """Takes in those of some mails that concern somebody; how many were taken in. Raises MailServerFailed."""
+        return await self.take_headers(await self.headers(uids))
+
+    async def headers(self, uids: list[int]) -> list[FetchedHeader]:
+        """Where the server does not give a header, nobody can tell whether the mail concerns somebody."""
+        if not self.work.refusals.one_by_one:
+            return await self.work.refusals.ask_for_several(self.imap.headers(uids))
+        headers: list[FetchedHeader] = []
+        for uid in uids:
+            try:
+                headers += await self.work.refusals.ask_for_one(
+                    f"header of {self.place(uid)}", partial(self.imap.headers, [uid])
+                )
+            except SetAside as error:
+                logger.warning("no header of a mail in %s can be had: %s", self.work.mailbox.id, error.reason)
+                await self.note_refused()
+                await self.note({uid: REFUSED})
+        return headers
+
+    async def take_headers(self, headers: list[FetchedHeader]) -> int:
+        """Takes in those of the mails with these headers that concern somebody; how many were taken in."""
+        work = self.work
+        envelopes = await envelopes_of(headers)
+        concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=self.role == SENT)
+        await self.note({each.uid: IGNORED for each in headers if each.uid not in concerned})
+        wanted = [Wanted(each, envelopes[each.uid], concerned[each.uid]) for each in headers if each.uid in concerned]
+        small = await self._fetch_small(wanted)
+        taken, held = 0, list[Found]()
+        for each in wanted:
+            if each.size > LARGE or each.size + sum(len(found.raw or b"") for found in held) > AT_ONCE:
+                taken += await self._take_found(held)
+                held = []
+            async with work.room if each.size > LARGE else nullcontext():
+                held.append(await self._found(each, small.pop(each.uid, None)))
+                if each.size > LARGE:
+                    taken += await self._take_found(held)
+                    held = []
+        taken += await self._take_found(held)
+        work.refusals.one_by_one = False
+        return taken
+
+    async def _fetch_small(self, wanted: list[Wanted]) -> dict[int, bytes]:
+        if self.work.refusals.one_by_one:
+            return {}
+        uids = [each.uid for each in wanted if each.size <= SMALL]
+        return await self.work.refusals.ask_for_several(self.imap.fetch_small(uids, SMALL))
+
+    async def _found(self, wanted: Wanted, raw: bytes | None) -> Found:
+        """The mail, of which `raw` is what was fetched before; or its header, where the server does not give it.
+
+        So it is with one that is too large, too: larger than any may be, or twice as large as its server says and more.
+        """
+        place, header = self.place(wanted.uid), wanted.header.header
+        was_refused = place if place in self.work.refusals.before else None
+        found = Found(wanted.uid, raw, wanted.envelope, wanted.size, wanted.people, was_refused=was_refused)
+        if raw is not None:
+            return found
+        most = MOST_BYTES if wanted.size > LARGE else AT_ONCE
+        try:
+            raw = await self.work.refusals.ask_for_one(place, partial(self.imap.fetch, wanted.uid, most, wanted.size))
+        except MailTooLarge:
+            return replace(found, raw=header, size=max(wanted.size, MOST_BYTES + 1), is_too_large=True)
+        except SetAside as error:
+            await self.note_refused()
+            return replace(found, raw=header, refused=error.reason, was_refused=place)
+        return replace(found, raw=raw)
+
+    async def _take_found(self, found: list[Found]) -> int:
+        """How many were taken in."""
+        work = self.work
+        became = await take_all(work.store, work.parsers, work.caller, work.mailbox, self.role == SENT, found)
+        await self.note(became)
+        return sum(each not in (IGNORED, REFUSED) for each in became.values())
+
+    async def note(self, became: dict[int, str]) -> None:
+        work = self.work
+        await mail_states.note_uids(
+            work.store, work.caller.workspace, work.mailbox.id, self.role, self.uid_validity, became
+        )
+        work.counters.found.update(became.values())
+
+    async def note_refused(self) -> None:
+        """Has what is refused be asked for again before the next check would."""
+        self.work.refusals.are_new = True
+        await mail_states.ask_for_check_by(self.work.store, self.work.mailbox.id, after(self.work.times.again))
+
+    def place(self, uid: int) -> str:
+        """Where a mail is, among all mails of all mailboxes."""
+        return mail_states.uid_id(self.work.mailbox.id, self.role, self.uid_validity, uid)
+
+
+async def envelopes_of(headers: list[FetchedHeader]) -> dict[int, Envelope]:
+    """One by one: a header may take as long as others may wait."""
+    envelopes: dict[int, Envelope] = {}
+    for each in headers:
+        envelopes[each.uid] = envelope_of(each.header)
+        await asyncio.sleep(0)
+    return envelopes
