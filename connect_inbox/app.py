@@ -53,6 +53,7 @@ def create_app(
         async with open_gate(store) as gate, open_health(store) as health:
             app.state.health = health
             groups, intake, origins = Groups(store), Intake(settings, mail), settings.allowed_origins
+            app.state.intake = intake
             app.state.endpoint = Endpoint(store, gate, groups, intake, origins, settings.max_body_size)
             app.state.sockets = Sockets(store, gate, groups, intake, origins, settings.init_timeout)
             app.state.files = Files(store, gate, intake, origins, settings.max_attachment_size)
@@ -67,7 +68,12 @@ def create_app(
         Route(attachments.PATH, upload, methods=["POST"]),
         Route(f"{attachments.PATH}/{{id}}/{{name}}", download, methods=["GET"]),  # and HEAD
     ]
-    oauths = [Route(oauth.PATH, callback.answer)] if callback else []
+
+    async def come_back(request: Request) -> Response:
+        assert callback is not None, "it is asked only where there is one"
+        return await callback.answer(request, request.app.state.intake)
+
+    oauths = [Route(oauth.PATH, come_back)] if callback else []
     operators = [Route("/healthz", alive), Route("/readyz", ready)]
     if settings.metrics:
         operators.append(Route("/metrics", metrics))

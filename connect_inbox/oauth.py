@@ -13,6 +13,8 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from connect_inbox.graphql.intake import Intake
+from connect_inbox.rates import RateLimited
 from schema.types.errors import ApiError, Refused
 from storage import oauth_flows
 from storage.credentials import Credentials
@@ -38,6 +40,7 @@ AGAIN = "Go back to where you began, and connect the mailbox anew."
 NOT_ALLOWED = "You, or somebody for you, did not allow it, so the mailbox is not connected."
 NO_TOKENS = "The provider does not stand by what it sent you here with."
 NO_PROVIDER = "The provider is not configured here any more."
+MUCH = "Your network has asked this server for too much in this minute."
 FAULT = "Something went wrong on our side, so the mailbox is not connected."
 UNFIT = {
     Unfit.UNKNOWN: (400, "This address does not belong to anything that was begun here."),
@@ -70,9 +73,15 @@ class Callback:
         self._providers = providers
         self._connected = connected
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, intake: Intake) -> Response:
         if request.method != "GET":  # one that only looks must not use the state up
             return Response(status_code=405, headers={"allow": "GET"})
+        try:
+            intake.admit(intake.address_of(request))
+        except RateLimited as refused:
+            answer = page(429, MUCH, again=f"Load this address again in {refused.retry_after} seconds.")
+            answer.headers["retry-after"] = str(refused.retry_after)
+            return answer
         given = {name: request.query_params.get(name, "") for name in ("state", "code", "error")}
         if max(map(len, given.values())) > LONGEST:
             return page(*UNFIT[Unfit.UNKNOWN])
@@ -104,10 +113,10 @@ class Callback:
         return page(200, DONE)
 
 
-def page(status: int, words: str) -> Response:
+def page(status: int, words: str, again: str = AGAIN) -> Response:
     """A page without script, style or anything else that is fetched."""
     title = "Connected" if status == 200 else "Not connected"
-    more = "" if status == 200 else f"<p>{AGAIN}</p>"
+    more = "" if status == 200 else f"<p>{again}</p>"
     head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
     body = f"<body><h1>{title}</h1><p>{escape(words)}</p>{more}</body></html>"
     return HTMLResponse(head + body, status, HEADERS)

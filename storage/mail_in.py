@@ -119,7 +119,7 @@ async def expected_of(turn: Turn, mail: FoundMail) -> Ids:
         *(claim_id(turn.workspace, "email", each.lower()) for each in others),
         *(claim_id(turn.workspace, COPY, copy_identity(mail, person)) for person in mail.people),
     ]
-    ahead = await expected_of_threads(turn, map(thread_id_of, mail.people))
+    ahead = await expected_of_threads(turn, map(thread_id_of, mail.people[:MOST_COPIES]))
     return {**ahead, "mailboxes": [mail.mailbox_id], "claims": claimed}
 
 

@@ -8,6 +8,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import urlopen
@@ -78,8 +80,8 @@ def is_page(answer: httpx2.Response) -> None:
 
 
 @asynccontextmanager
-async def place_at(store: Store) -> AsyncIterator[Place]:
-    settings = Settings(bind=("127.0.0.1", 0))
+async def place_at(store: Store, **more: Any) -> AsyncIterator[Place]:
+    settings = Settings(bind=("127.0.0.1", 0), **more)
     with listener(settings) as bound:
         address = local_address(bound)
         async with (
@@ -137,6 +139,20 @@ async def test_somebody_who_does_not_agree_connects_nothing(place: Place) -> Non
     assert returned["error"] == "access_denied"
     await place.refused(403, "did not allow it", **returned)
     await place.refused(409, "used before", **returned)
+
+
+async def test_who_tries_many_states_has_to_wait_and_nobody_else(store: Store) -> None:
+    needs_node()
+    async with place_at(store, rate_per_address=30, trusted_proxies=(ip_network("127.0.0.0/8"),)) as place:
+        returned = await visit(await place.begin())
+        for _ in range(3):
+            await place.refused(400, "does not belong to anything", state="A" * 43, code="A")
+        answer = await place.come_back(**returned)
+        assert (answer.status_code, "too much" in answer.text) == (429, True)
+        assert f"again in {answer.headers['retry-after']} seconds" in answer.text
+        is_page(answer)
+        place.http.headers["x-forwarded-for"] = "192.0.2.7"
+        assert (await place.come_back(**returned)).status_code == 200, "it was not used up"
 
 
 @pytest.mark.parametrize("state", ["", "A" * 43, NASTY, "x" * 5000, "\U0001f600"])
