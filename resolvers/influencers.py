@@ -125,7 +125,6 @@ async def create_influencer(info: Info, input: CreateInfluencerInput) -> CreateI
 async def update_influencer(info: Info, input: UpdateInfluencerInput) -> UpdateInfluencerPayload:
     caller = access.to_write(info, SCOPE)
     kind_of(input.influencer_id)
-    old = await info.context.reader.influencer(input.influencer_id)
     given: dict[str, Any] = {}
     if input.name is not strawberry.UNSET:
         given["name"] = validate.line(input.name or "", "name")
@@ -142,10 +141,10 @@ async def update_influencer(info: Info, input: UpdateInfluencerInput) -> UpdateI
     if input.tag_ids is not strawberry.UNSET:
         given["tag_ids"] = validate.ids(list(input.tag_ids or []), "tagIds")
     if input.variables is not strawberry.UNSET:
-        values = {**old.values, **await checked_values(info, input.variables or [])}
-        given["values"] = {id: value for id, value in values.items() if value is not None}
-    outcome = await influencers.change_influencer(info.context.store, caller, old.id, given)
-    return UpdateInfluencerPayload(influencer=await info.context.reader.influencer(old.id), position=outcome.position)
+        given["values"] = await checked_values(info, input.variables or [])
+    outcome = await influencers.change_influencer(info.context.store, caller, input.influencer_id, given)
+    changed = await info.context.reader.influencer(input.influencer_id)
+    return UpdateInfluencerPayload(influencer=changed, position=outcome.position)
 
 
 async def _set_archived(info: Info, influencer_ids: list[strawberry.ID], archived: bool) -> Outcome[None]:

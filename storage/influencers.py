@@ -149,14 +149,17 @@ def begin_for(turn: Turn, kind: str, influencer: Document, *nodes: str) -> Chang
 
 
 async def change_influencer(store: Store, caller: Caller, id: str, given: dict[str, Any]) -> Outcome[None]:
-    """Changes what is given (fields of `NewInfluencer`). Refused where a value is taken by another influencer."""
+    """Changes what is given (fields of `NewInfluencer`). Refused where a value is taken by another influencer.
+
+    Of `values` those that are given are set, or taken away where one is None; the others stay.
+    """
+    new_fields = dict(zip(given, to_value(list(given.values())), strict=True))
 
     async def plan(turn: Turn) -> None:
         old = await access_influencer(turn, id)
-        values = to_value(list(given.values()))
-        fields = {name: value for name, value in zip(given, values, strict=True) if old[name] != value}
+        await must_be_defined(turn, "variables", list(given.get("values", {})))
+        fields = {name: value for name, value in with_values(old, new_fields).items() if old[name] != value}
         await must_be_defined(turn, "tags", fields.get("tag_ids", []))
-        await must_be_defined(turn, "variables", list(fields.get("values", {})))
         if not fields:
             return
         new = {**old, **fields}
@@ -174,6 +177,14 @@ async def change_influencer(store: Store, caller: Caller, id: str, given: dict[s
         turn.put(change, "influencers", id, fields)
 
     return await store.log.change(caller, plan)
+
+
+def with_values(old: Document, fields: Document) -> Document:
+    """The fields to set, with all values of custom variables where some are given."""
+    if "values" not in fields:
+        return fields
+    merged = {**old["values"], **fields["values"]}
+    return {**fields, "values": {id: value for id, value in merged.items() if value is not None}}
 
 
 def campaigns_of(influencer: Document) -> list[str]:
