@@ -127,12 +127,17 @@ async def unread_count(info: Info) -> Feed:
 
     async def tell(batch: Batch, reader: StoreReader) -> list[Told]:
         """One count for a whole batch: it is absolute, so those in between say nothing more."""
-        if batch.changes and not any(member in change.unread for change in batch.changes):
+        if batch.changes and not any(counts_differ(change, member) for change in batch.changes):
             return []
         count = await reader.store.counts.unread(member, batch.position, batch.reached)
         return [Told(count, batch.reached)]
 
     return Feed(None, tell)
+
+
+def counts_differ(change: Change, member: str) -> bool:
+    before, after = change.unread.get(member, (0, 0))
+    return before != after
 
 
 async def notification_added(info: Info, since: Since = None) -> Feed:

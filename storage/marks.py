@@ -75,14 +75,17 @@ async def marks_of(turn: Turn, members: list[str], thread: str) -> dict[str, Doc
 
 
 async def put_place(turn: Turn, change: Change, influencer: Document) -> None:
-    """Brings to every member's mark what decides where a thread is listed; `influencer` is as after the change."""
+    """Brings to every member's mark what decides where a thread is listed; `influencer` is as after the change.
+
+    What was unread is said with it, even where it stays so: whether a view that lists only unread threads has held this
+    one cannot be told later.
+    """
     thread = thread_id_of(influencer["_id"])
     members = await turn.find("members", {"workspace": turn.workspace}, hint=OF_WORKSPACE, only=["_id"])
     for member, mark in (await marks_of(turn, [each["_id"] for each in members], thread)).items():
         fields = {"shown": int(mark["count"] > 0 and influencer["listed"] == 1), "facets": influencer["facets"]}
-        if fields["shown"] != mark["shown"]:
-            change.unread[member] = [shown_count(mark), shown_count({**mark, **fields})]
         if fields["shown"] != mark["shown"] or fields["facets"] != mark["facets"]:
+            change.unread[member] = [shown_count(mark), shown_count({**mark, **fields})]
             turn.put(change, "marks", mark["_id"], fields)
 
 

@@ -151,7 +151,8 @@ WAYS: list[Callable[[Inbox, Person], Awaitable[object]]] = [
 async def run(store: Store, server: Server, threads: int, changes: int, writers: int, seed: int) -> str:
     """Somebody pages each view, and a thread, again and again for as long as others write. Raises AssertionError."""
     inbox = await open_inbox(store, server, threads, Random(seed))
-    views: list[Json | None] = [None, {"tagIds": [inbox.tag]}, {"unreadOnly": True}]
+    tagged, unread = {"tagIds": [inbox.tag]}, {"unreadOnly": True}
+    views: list[Json | None] = [None, tagged, unread, {**tagged, **unread}]
     before = inbox.changes
     async with asyncio.TaskGroup() as tasks:
         paging = [tasks.create_task(page_view(inbox, view)) for view in views]
