@@ -77,6 +77,10 @@ class Impatient(asyncio.Protocol):
 class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
     """A WebSocket that the app can write to without waiting; it finds this object in the scope's extensions."""
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._turn = asyncio.Lock()
+
     async def run_asgi(self) -> None:
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
         await super().run_asgi()
@@ -96,9 +100,11 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
         return written
 
     async def write(self, frame: bytes) -> bool:
-        """Writes a text frame when there is room; False where nobody is there any more."""
-        await self.writable.wait()
-        return self.write_frames([frame]) == 1
+        """Writes a text frame when there is room, in the order of asking; False where nobody is there any more."""
+        async with self._turn:
+            while not self.writable.is_set():  # what is written without waiting can take the room that there was
+                await self.writable.wait()
+            return self.write_frames([frame]) == 1
 
     def hang_up(self, code: int, reason: str) -> None:
         """Closes the socket without waiting for room: what is not delivered by then is dropped after `CLOSE_WAIT`."""
