@@ -88,7 +88,7 @@ async def tell_of_thread(turn: Turn, change: Change, documents: dict[tuple[str, 
     new = {**(old or {}), **documents.get(("influencers", id), {})}
     if "facets" not in new:
         return
-    if ("influencers", id) in documents:
+    if any(collection in ("influencers", "marks") for collection, _ in documents):
         change.nodes.append(thread)
     change.now = place_of(new)
     if old is not None and "facets" in old and place_of(old) != change.now:

@@ -202,6 +202,7 @@ async def test_followers_are_told_of_a_repair(store: Store, workspace: Team) -> 
     by_thread = {change.thread: change for change in told}
     assert {change.kind for change in told} == {"REPAIRED"}
     assert by_thread[scene.anna].unread == {workspace.admin.id: [0, before["count"]]}
+    assert by_thread[scene.anna].nodes == [scene.anna]
     assert by_thread[scene.anna].marked == {workspace.admin.id: [before["first"], before["rank"]]}
     assert by_thread[scene.carla].was == {"listed": 1, "facets": []}
     assert by_thread[scene.carla].now == {"listed": 0, "facets": []}
