@@ -242,7 +242,9 @@ class Group:
             taken = subscriber.offer(data)
             self._groups.delivered += taken
         if taken == len(wanted):
-            subscriber.behind = reached
+            assert subscriber.behind is not None
+            if subscriber.behind.reached < reached.reached:  # one who came meanwhile may be ahead
+                subscriber.behind = reached
             return
         if taken:
             subscriber.behind = at(reached, wanted[taken - 1].position)

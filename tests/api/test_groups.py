@@ -410,7 +410,7 @@ async def test_who_comes_to_a_new_log_does_not_wait_for_those_of_the_old_one(
 async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
     brand: Brand, hold: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
-    """The group is held up while it executes; meanwhile somebody comes who wants what happens from now on."""
+    """The group is held up while it executes; meanwhile more is done, and then somebody comes who wants what is next."""
     held, going_on = hold
     thread = (await brand.influencer())["thread"]
     gate = Gate(brand.store)
@@ -419,14 +419,16 @@ async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
     groups, first, second = Groups(brand.store), Taker(caller, gate), Taker(caller, gate)
     async with asyncio.timeout(DEADLINE):
         await joined(groups, operation, first)
-        one = await brand.send(thread)
+        sent = [(await brand.send(thread))["id"]]
         await held.wait()
+        sent += [(await brand.send(thread))["id"] for _ in range(2)]
         await joined(groups, prepared(operations.Request(FOR_ALL, {}, None)), second)
         assert len(groups) == 1
         going_on.set()
-        two = await brand.send(thread)
-        await until(lambda: two["id"] in first.taken and two["id"] in second.taken)
-    assert (first.taken, second.taken) == ([one["id"], two["id"]], [two["id"]])
+        await until(lambda: first.taken == sent)
+        sent.append((await brand.send(thread))["id"])
+        await until(lambda: sent[-1] in first.taken and sent[-1] in second.taken)
+    assert (first.taken, second.taken) == (sent, sent[-1:])
     await asyncio.gather(first.stop(), second.stop())
 
 
