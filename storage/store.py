@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,8 @@ from storage.database import Database, connect
 from storage.keys import KeyRing
 from storage.log import Log
 from storage.wire import Wire, open_wire
+
+LAST_CHANCE = 1.0  # seconds at the end, for changes that are under way
 
 
 @dataclass(frozen=True)
@@ -47,4 +51,6 @@ async def open_store(
             try:
                 yield Store(database, log, wire, Counts(database), keys or KeyRing.random(), address)
             finally:
-                await log.finish()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_CHANCE):
+                        await log.finish()  # cut off, they are as after a kill: what was inserted others will apply
