@@ -12,6 +12,7 @@ Counts are not kept by adding up: every message knows how many messages of its t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 from schema.types.context import Caller
 from schema.types.errors import Refused, UserErrorCode, not_found
@@ -22,6 +23,8 @@ from storage.documents import Document, to_document
 from storage.indexes import OF_WORKSPACE, TIMELINE, UNREAD, UNREAD_NOTIFICATIONS
 from storage.log import Outcome
 from storage.store import Store
+
+MOST_NOTIFICATIONS = 5000  # that one turn marks as read, as an entry has to stay far below 16 MB
 
 
 def mark_id(member: str, thread: str) -> str:
@@ -99,7 +102,7 @@ async def access_message(turn: Turn, id: str) -> Document:
 async def mark_thread_read(store: Store, caller: Caller, member: str, thread: str, message_id: str) -> Outcome[None]:
     """Everything up to and with a message is read; what is read already stays so. Raises NOT_FOUND."""
 
-    async def plan(turn: Turn) -> None:
+    async def plan(turn: Turn) -> bool:
         influencer = await turn.get("influencers", influencer_id_of(thread))
         if influencer is None:
             raise not_found(thread)
@@ -107,22 +110,38 @@ async def mark_thread_read(store: Store, caller: Caller, member: str, thread: st
         if message["thread_id"] != thread:
             raise not_found(message_id)
         mark = await turn.get("marks", mark_id(member, thread))
-        await put_read(turn, influencer, member, mark, message["order"], message["counted"])
+        most = MOST_NOTIFICATIONS
+        return await put_read(turn, influencer, member, mark, message["order"], message["counted"], most) < most
 
-    return await store.log.change(caller, plan)
+    return await in_steps(store, caller, plan)
+
+
+async def in_steps(store: Store, caller: Caller, plan: Callable[[Turn], Awaitable[bool]]) -> Outcome[None]:
+    """Runs a plan until it says that all is done."""
+    while True:
+        outcome = await store.log.change(caller, plan)
+        if outcome.result:
+            return Outcome(None, outcome.position)
 
 
 async def put_read(
-    turn: Turn, influencer: Document, member: str, mark: Document | None, up_to: int, counted: int
-) -> None:
-    """Reads a thread up to a log position, behind `counted` of its messages, and the notifications that lead there."""
+    turn: Turn, influencer: Document, member: str, mark: Document | None, up_to: int, counted: int, most: int
+) -> int:
+    """Reads a thread up to a log position, behind `counted` of its messages, and the notifications that lead there.
+
+    Where these are `most` or more, that many of them are all that is read: the messages are read last, so that none is
+    that somebody is notified of. Returns how many notifications it has read.
+    """
     thread = thread_id_of(influencer["_id"])
     # Where nothing behind it can be unread, everything is read.
     reached = influencer["last_order"] if counted == influencer["counted"] else up_to
-    notifications = await unread_notifications(turn, member, thread, reached)
+    notifications = await unread_notifications(turn, member, thread, reached, most)
+    if len(notifications) == most:
+        put_only_notifications_read(turn, member, notifications)
+        return most
     moves = mark is not None and mark["count"] > 0 and mark["first"] <= up_to
     if not moves and not notifications:
-        return
+        return 0
     change = turn.begin("THREAD_READ", thread, thread=thread, only=member, now=place_of(influencer))
     if mark is not None and moves:
         count = influencer["counted"] - counted
@@ -132,41 +151,51 @@ async def put_read(
         put_mark(turn, change, influencer, member, mark,
                  first=first, count=count, by_campaign=by_campaign, rank=mark["rank"])  # fmt: skip
     put_notifications_read(turn, change, notifications)
+    return len(notifications)
 
 
 async def mark_threads_read(store: Store, caller: Caller, member: str, threads: list[str]) -> Outcome[None]:
     """Everything in these threads is read, a change for each that had something unread; at most a hundred."""
+    left = threads
 
-    async def plan(turn: Turn) -> None:
-        await put_all_read(turn, member, threads)
+    async def plan(turn: Turn) -> list[str]:
+        return await put_all_read(turn, member, left)
 
-    return await store.log.change(caller, plan)
+    while True:
+        outcome = await store.log.change(caller, plan)
+        left = outcome.result
+        if not left:
+            return Outcome(None, outcome.position)
 
 
-async def mark_all_read(store: Store, caller: Caller, member: str) -> Outcome[bool]:
+async def mark_all_read(store: Store, caller: Caller, member: str) -> Outcome[None]:
     """Everything that is unread now is read, a hundred threads at a time."""
 
     async def plan(turn: Turn) -> bool:
         filter = {"member": member, "shown": 1}
         marks = await turn.find("marks", filter, hint=UNREAD, limit=MOST_CHANGES, only=["thread"])
-        await put_all_read(turn, member, [mark["thread"] for mark in marks])
-        return len(marks) < MOST_CHANGES
+        left = await put_all_read(turn, member, [mark["thread"] for mark in marks])
+        return not left and len(marks) < MOST_CHANGES
 
-    while True:
-        outcome = await store.log.change(caller, plan)
-        if outcome.result:
-            return outcome
+    return await in_steps(store, caller, plan)
 
 
-async def put_all_read(turn: Turn, member: str, threads: list[str]) -> None:
+async def put_all_read(turn: Turn, member: str, threads: list[str]) -> list[str]:
+    """Reads threads, as far as one turn may; those that are left. Raises NOT_FOUND."""
     influencers = await turn.get_many("influencers", [influencer_id_of(thread) for thread in threads])
     marks = await turn.get_many("marks", [mark_id(member, thread) for thread in threads])
-    for thread in dict.fromkeys(threads):
-        influencer = influencers.get(influencer_id_of(thread))
-        if influencer is None:
+    for thread in threads:
+        if influencer_id_of(thread) not in influencers:
             raise not_found(thread)
+    left, most = list(dict.fromkeys(threads)), MOST_NOTIFICATIONS
+    for number, thread in enumerate(left):
+        influencer = influencers[influencer_id_of(thread)]
         mark = marks.get(mark_id(member, thread))
-        await put_read(turn, influencer, member, mark, influencer["last_order"], influencer["counted"])
+        last, counted = influencer["last_order"], influencer["counted"]
+        most -= await put_read(turn, influencer, member, mark, last, counted, most)
+        if most == 0:
+            return left[number:]
+    return []
 
 
 async def mark_message_unread(store: Store, caller: Caller, member: str, message_id: str) -> Outcome[None]:
@@ -176,7 +205,7 @@ async def mark_message_unread(store: Store, caller: Caller, member: str, message
     unread from the influencer's last words before it; Refused where there are none. Raises NOT_FOUND.
     """
 
-    async def plan(turn: Turn) -> None:
+    async def plan(turn: Turn) -> bool:
         message = await access_message(turn, message_id)
         thread = message["thread_id"]
         influencer = await turn.get("influencers", influencer_id_of(thread))
@@ -185,15 +214,20 @@ async def mark_message_unread(store: Store, caller: Caller, member: str, message
             raise Refused(UserErrorCode.INVALID, "the influencer has not written anything in this thread", "messageId")
         mark = await turn.get("marks", mark_id(member, thread))
         first, count = unread_from(message, influencer)
+        notifications = await unread_notifications(turn, member, thread, first - 1, MOST_NOTIFICATIONS)
+        if len(notifications) == MOST_NOTIFICATIONS:
+            put_only_notifications_read(turn, member, notifications)
+            return False
         change = turn.begin("THREAD_MARKED_UNREAD", thread, thread=thread, only=member, now=place_of(influencer))
         change.marked[member] = span_between(mark["first"] if mark else 0, first, influencer["last_order"])
         by_campaign = await count_by_campaign(turn, thread, first)
         put_mark(turn, change, influencer, member, mark,
                  first=first, count=count, by_campaign=by_campaign, rank=change.position)  # fmt: skip
-        put_notifications_read(turn, change, await unread_notifications(turn, member, thread, first - 1))
+        put_notifications_read(turn, change, notifications)
         put_notification(turn, change, member, message, NotificationReason.MARKED_UNREAD)
+        return True
 
-    return await store.log.change(caller, plan)
+    return await in_steps(store, caller, plan)
 
 
 def unread_from(message: Document, influencer: Document) -> tuple[int, int]:
@@ -211,14 +245,19 @@ def span_between(old: int, new: int, last: int) -> list[int]:
     return [new, last] if old == 0 else [min(old, new), max(old, new) - 1]
 
 
-async def unread_notifications(turn: Turn, member: str, thread: str, up_to: int) -> list[Document]:
-    """The member's notifications that lead to messages of a thread up to a log position, and are unread."""
+async def unread_notifications(turn: Turn, member: str, thread: str, up_to: int, most: int) -> list[Document]:
+    """The member's notifications that lead to messages of a thread up to a log position, and are unread; so many."""
     return await turn.find(
         "notifications",
         {"member_id": member, "thread_id": thread, "read": 0, "message_order": {"$lte": up_to}},
+        limit=most,
         hint=UNREAD_NOTIFICATIONS,
         only=["_id"],
     )
+
+
+def put_only_notifications_read(turn: Turn, member: str, notifications: list[Document]) -> None:
+    put_notifications_read(turn, turn.begin("NOTIFICATIONS_READ", only=member), notifications)
 
 
 def put_notifications_read(turn: Turn, change: Change, notifications: list[Document]) -> None:
