@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from schema.types.errors import resync_required
 from storage.changes import Change
+from storage.head import STEP
 from storage.log import Log
 from storage.positions import format_position
 
@@ -39,8 +40,8 @@ async def begin(log: Log, workspace: str, since: str | None) -> Batch:
     return Batch(epoch, cursor, [])
 
 
-async def next_batch(log: Log, workspace: str, behind: Batch) -> Batch:
-    """The changes behind a batch that are there already; an empty batch where there are none.
+async def next_batch(log: Log, workspace: str, behind: Batch, most: int = STEP) -> Batch:
+    """The changes behind a batch that are there already, so many at most; an empty batch where there are none.
 
     Raises RESYNC_REQUIRED where they are no longer kept, or the log was begun anew.
     """
@@ -49,7 +50,8 @@ async def next_batch(log: Log, workspace: str, behind: Batch) -> Batch:
         raise resync_required("the log was begun anew")
     changes = head.after(behind.reached)
     if changes is None:
-        changes = await log.changes(workspace, behind.reached, up_to=head.known)
+        changes = await log.changes(workspace, behind.reached, head.known, most)
+    changes = changes[:most]
     return Batch(behind.epoch, changes[-1].position if changes else behind.reached, changes)
 
 

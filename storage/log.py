@@ -44,7 +44,7 @@ from storage.changes import (
 )
 from storage.database import ConnectionLost, Database
 from storage.documents import Document
-from storage.head import Head
+from storage.head import STEP, Head
 from storage.indexes import ENTRIES
 from storage.positions import format_position, parse_position
 
@@ -246,7 +246,7 @@ class Log:
         before = (head.epoch, head.known)
         more = True
         while more:
-            entries = await self._read(head.workspace, after=head.known) if head.epoch else []
+            entries = await self._read(head.workspace, {"$gt": head.known}) if head.epoch else []
             state = await self.state(head.workspace)  # read after them, so that what was pruned meanwhile is noticed
             if head.epoch != state["epoch"] or head.known < state["floor"]:
                 head.restart(state["epoch"], state["applied"])
@@ -294,17 +294,19 @@ class Log:
         state = await self.state(workspace)
         return format_position(state["epoch"], state["applied"])
 
-    async def _read(self, workspace: str, after: int) -> list[Entry]:
-        filter = {"workspace": workspace, "last": {"$gt": after}}
+    async def _read(self, workspace: str, last: Document, **more: object) -> list[Entry]:
+        filter = {"workspace": workspace, "last": last, **more}
         documents = await self._database.find("entries", filter, sort=[("last", 1)], limit=BATCH, hint=ENTRIES)
         return [entry_from_document(document) for document in documents]
 
-    async def changes(self, workspace: str, after: int, up_to: int) -> list[Change]:
-        """The changes behind `after`, of up to a hundred entries and none above `up_to`.
+    async def changes(self, workspace: str, after: int, up_to: int, most: int = STEP) -> list[Change]:
+        """The changes behind `after`, so many at most and none above `up_to`. Only their entries are read.
 
         Raises RESYNC_REQUIRED where they are no longer kept.
         """
-        entries = await self._read(workspace, after)
+        up_to = min(up_to, after + most)
+        last = {"$gt": after, "$lt": up_to + MOST_CHANGES}
+        entries = await self._read(workspace, last, first={"$lte": up_to})
         changes = [change for entry in entries for change in entry.changes if after < change.position <= up_to]
         if after < up_to and (not changes or changes[-1].position != after + len(changes)):
             raise resync_required("the position is older than what is kept of the log")

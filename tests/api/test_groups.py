@@ -410,7 +410,7 @@ async def test_who_comes_to_a_new_log_does_not_wait_for_those_of_the_old_one(
 async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
     brand: Brand, hold: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
-    """The group is held up while it executes; meanwhile more is done, and then somebody comes who wants what is next."""
+    """The group is held up while it executes; meanwhile more is done, and somebody comes who wants what is next."""
     held, going_on = hold
     thread = (await brand.influencer())["thread"]
     gate = Gate(brand.store)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from schema.types.errors import ApiError, ErrorCode
 from storage.changes import Turn
+from storage.database import Database
+from storage.documents import Document
 from storage.log import FRESH
 from storage.store import Store
 from storage.workspaces import begin_epoch
@@ -54,6 +57,45 @@ async def test_pruning_forgets_what_is_old_and_says_so(store: Store, workspace: 
         await store.log.resume(workspace.id, await position_at(store, workspace.id, 5))
     with pytest.raises(ApiError, check=refusal(ErrorCode.RESYNC_REQUIRED)):
         await store.log.changes(workspace.id, 5, up_to=8)
+
+
+@pytest.mark.parametrize("after", [0, 6, 7, 15])
+async def test_no_more_is_read_of_the_log_than_was_asked_for(
+    store: Store, workspace: Team, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Entries of many changes are the last that are read, and are cut."""
+    thread = await influencer(store, workspace, "Anna")
+    await send(store, workspace.member, thread)
+    await asyncio.gather(*[send(store, workspace.member, thread) for _ in range(40)])
+    await asyncio.gather(*[send(store, workspace.member, thread) for _ in range(40)])
+    read: list[Document] = []
+    find = Database.find
+
+    async def found(database: Database, collection: str, filter: Document, **how: Any) -> list[Document]:
+        documents = await find(database, collection, filter, **how)
+        read.extend(each for each in documents if collection == "entries")
+        return documents
+
+    monkeypatch.setattr(Database, "find", found)
+    changes = await store.log.changes(workspace.id, after, up_to=86, most=5)
+    assert [each.position for each in changes] == list(range(after + 1, after + 6))
+    assert read[0]["first"] <= after + 1 and read[-1]["first"] <= after + 5 <= read[-1]["last"]
+    changes = await store.log.changes(workspace.id, after, up_to=after + 3)
+    assert [each.position for each in changes] == list(range(after + 1, after + 4))
+
+
+async def test_a_follower_reads_a_hundred_changes_of_the_log_at_once(store: Store, workspace: Team) -> None:
+    thread = await influencer(store, workspace, "Anna")
+    await asyncio.gather(*[send(store, workspace.member, thread) for _ in range(250)])
+    up_to = number_of(await send(store, workspace.member, thread))
+    assert max(each["last"] - each["first"] for each in await entries_of(store, workspace.id)) > 40
+    after, sizes = 0, []
+    while after < up_to:
+        changes = await store.log.changes(workspace.id, after, up_to)
+        assert [each.position for each in changes] == list(range(after + 1, after + len(changes) + 1))
+        sizes.append(len(changes))
+        after = changes[-1].position
+    assert sizes == [100, 100, up_to - 200]
 
 
 async def test_a_hole_is_never_skipped(store: Store, workspace: Team) -> None:
