@@ -34,7 +34,8 @@ class Counts:
         return await asyncio.shield(counting.count)
 
     def _forget(self, member: str, task: asyncio.Task[UnreadCount]) -> None:
-        if self._counting[member].count is task:
+        counting = self._counting.get(member)
+        if counting is not None and counting.count is task:
             del self._counting[member]
 
 
