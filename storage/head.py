@@ -10,7 +10,8 @@ from typing import Any
 from storage.changes import Change
 from storage.positions import format_position
 
-RING = 1000  # changes kept for followers; one that lags further reads the log
+RING = 1000  # changes kept for followers, up to twice as many; one that lags further reads the log
+CHARACTERS = 4_000_000  # of what they write, which is kept at most, up to twice as many
 STEP = 100  # changes a follower takes at once
 
 
@@ -30,6 +31,7 @@ class Head:
         self.requests: list[Any] = []  # changes that wait for their turn, first come first served
         self.followers = 0
         self._ring: list[Change] = []
+        self._characters = 0  # in the ring
         self._news = asyncio.Event()
 
     @property
@@ -39,19 +41,33 @@ class Head:
     def restart(self, epoch: str, applied: int) -> None:
         """Begins anew, where the log is another one or what lies between has been pruned."""
         self.epoch, self.known, self.committed = epoch, applied, applied
-        self._ring.clear()
+        self._clear()
         self._wake()
 
     def publish(self, changes: list[Change]) -> None:
         """Lets followers see changes that are applied."""
         self.known = changes[-1].position
         if not self.followers:
-            self._ring.clear()
             return
         self._ring.extend(changes)
-        if len(self._ring) > 2 * RING:
-            del self._ring[:-RING]
+        self._characters += sum(map(characters_of, changes))
+        if len(self._ring) > 2 * RING or self._characters > 2 * CHARACTERS:
+            self._trim()
         self._wake()
+
+    def _clear(self) -> None:
+        self._ring.clear()
+        self._characters = 0
+
+    def _trim(self) -> None:
+        """Forgets all but the last changes, as many as may be kept."""
+        kept, self._characters = 0, 0
+        for change in reversed(self._ring[-RING:]):
+            characters = characters_of(change)
+            if self._characters + characters > CHARACTERS:
+                break
+            kept, self._characters = kept + 1, self._characters + characters
+        del self._ring[: len(self._ring) - kept]
 
     def _wake(self) -> None:
         self._news.set()
@@ -78,3 +94,13 @@ class Head:
             yield
         finally:
             self.followers -= 1
+            if not self.followers:
+                self._clear()
+
+
+def characters_of(change: Change) -> int:
+    """The size of what a change writes, as far as it can be large: its texts, and the ids of its documents."""
+    return sum(
+        len(id) + sum(len(value) for value in fields.values() if isinstance(value, str))
+        for _, id, fields in change.writes
+    )
