@@ -7,8 +7,9 @@ room for more, walks the log by itself, at its client's pace, until it is where 
     walking    executes for itself, waits for its client; joins its group when it has caught up
     joined     is handed what the group executes, without waiting; leaves it when there is no room
 
-Nothing is queued for a client, so nothing is dropped and nothing grows. Whether its token is still good is asked at
-each delivery.
+Nothing is queued for a client, so nothing is dropped and nothing grows. One who walks and finds no room holds a single
+event while it waits; what was executed beyond that is executed again. Whether its token is still good is asked at each
+delivery.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.operation import Operation
 from connect_inbox.graphql.outcomes import timed
 from connect_inbox.logs import begin_request
+from connect_inbox.protocols import CHUNK
 from connect_inbox.timings import Timings
 from resolvers.context import Context
 from resolvers.feed import Feed, may_know
 from schema.types.context import Caller
 from storage.feed import Batch, batches, begin, next_batch
+from storage.head import STEP
 from storage.reader import StoreReader, read_for
 from storage.store import Store
 
 SLICE = 100  # subscribers that are handed something before others may run
+FIRST_STEP = 10  # changes that one who walks executes at first
+STEPS = 8  # of those who walk, that are executed at a time
 
 
 @dataclass(frozen=True)
@@ -160,18 +165,39 @@ class Group:
 
     async def catch_up(self, subscriber: Subscriber) -> None:
         """Hands over what the group is ahead by, at the client's pace; then the subscriber has joined."""
+        most = FIRST_STEP
         while subscriber.group is self and not self._joins(subscriber):
-            assert subscriber.behind is not None
-            batch = await next_batch(self._log, self._caller.workspace, subscriber.behind)
-            if not batch.changes:  # the log was begun anew, and the others are about to be told
-                await asyncio.sleep(0)
-            for payload in await self.tell(batch):
-                if subscriber.concerns(payload):
-                    await subscriber.readmit()
-                    await subscriber.send(payload.data)
-                    self._groups.delivered += 1
-                    subscriber.behind = at(batch, payload.position)
-            subscriber.behind = at(batch, batch.reached)
+            async with self._groups.steps:
+                left, most = await self._step(subscriber, most)
+            if left is not None:
+                await subscriber.send(left.data)
+                self._handed_over(subscriber, [left])
+
+    async def _step(self, subscriber: Subscriber, most: int) -> tuple[Payload | None, int]:
+        """Executes a few changes, and hands over what there is room for.
+
+        Returns what comes first of the rest, and how many changes to go on with.
+        """
+        assert subscriber.behind is not None
+        batch = await next_batch(self._log, self._caller.workspace, subscriber.behind, most)
+        if not batch.changes:  # the log was begun anew, and the others are about to be told
+            await asyncio.sleep(0)
+        payloads = await self.tell(batch)
+        wanted = [payload for payload in payloads if subscriber.concerns(payload)]
+        if wanted:
+            await subscriber.readmit()
+            taken = subscriber.offer([payload.data for payload in wanted])
+            self._handed_over(subscriber, wanted[:taken])
+            if taken < len(wanted):
+                return wanted[taken], 1
+        subscriber.behind = at(batch, batch.reached)
+        return None, following(most, payloads)
+
+    def _handed_over(self, subscriber: Subscriber, payloads: list[Payload]) -> None:
+        assert subscriber.behind is not None
+        self._groups.delivered += len(payloads)
+        if payloads:
+            subscriber.behind = at(subscriber.behind, payloads[-1].position)
 
     def _joins(self, subscriber: Subscriber) -> bool:
         """Lets one in that has been told all that the group was."""
@@ -193,9 +219,9 @@ class Group:
     async def _tell_all(self, behind: Batch) -> None:
         """Tells those who have joined of everything behind a batch, for as long as there are any."""
         try:
-            following = batches(self._log, self._caller.workspace, behind)
-            async with aclosing(following):  # type: ignore[type-var]
-                async for batch in following:
+            news = batches(self._log, self._caller.workspace, behind)
+            async with aclosing(news):  # type: ignore[type-var]
+                async for batch in news:
                     begin_request()
                     payloads = await self.tell(batch)
                     self._behind = at(batch, batch.reached)
@@ -253,6 +279,13 @@ class Group:
         subscriber.walk()
 
 
+def following(most: int, payloads: list[Payload]) -> int:
+    """How many changes to execute after so many that came to this: more, if that is written at once."""
+    size = sum(len(payload.data) for payload in payloads)
+    fitting = len(payloads) * CHUNK // size if size else STEP
+    return max(1, min(2 * most, fitting, STEP))
+
+
 def at(batch: Batch, position: int) -> Batch:
     """A place in the log, without the changes before it: subscribers hold on to it."""
     return Batch(batch.epoch, position, [])
@@ -267,6 +300,7 @@ class Groups:
         self.executed = 0  # events that were executed, each for all of a group or for one that is behind
         self.timings = Timings("type", "outcome")  # of beginnings
         self.lag = Timings()  # from a change's making to its hand-over to a group
+        self.steps = asyncio.Semaphore(STEPS)
         self._groups: dict[bytes, Group] = {}
 
     def __len__(self) -> int:
