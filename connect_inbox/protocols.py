@@ -7,6 +7,7 @@ until the client has read most of that, or is cut off.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from typing import Any, cast
@@ -14,6 +15,8 @@ from typing import Any, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+
+logger = logging.getLogger("connect_inbox.protocols")
 
 PING_INTERVAL = 5.0  # seconds between two pings
 PING_TIMEOUT = 7.0  # seconds that a client has to answer one in
@@ -51,6 +54,7 @@ def first_of(frames: list[bytes], start: int) -> list[bytes]:
 class Impatient(asyncio.Protocol):
     """Gives up on a client that leaves unread what was written for as long as it may."""
 
+    transport: asyncio.Transport
     _stalled: asyncio.TimerHandle | None = None
 
     def give_up(self) -> None:
@@ -58,15 +62,48 @@ class Impatient(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = asyncio.get_running_loop().call_later(STALLED, self.give_up)
+        self._await_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._no_longer_stalled()
+        if not self.transport.is_closing():
+            self._no_longer_stalled()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.await_end()
+
+    def eof_received(self) -> None:
+        super().eof_received()
+        self.transport.close()  # which the loop would do next
+        self.await_end()
+
+    def await_end(self) -> None:
+        """A transport that was closed waits for all that it holds to be read: not longer than for anything else."""
+        if self.transport.is_closing():
+            self._await_reading()
+
+    def shutdown(self) -> None:
+        """Never raises: the server ends one connection after the other."""
+        if self.transport.is_closing():
+            return
+        try:
+            super().shutdown()  # type: ignore[misc]  # it is uvicorn's
+        except Exception:
+            logger.exception("a connection could not be ended as it should be")
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._no_longer_stalled()
         super().connection_lost(exc)
+
+    def _await_reading(self) -> None:
+        if self._stalled is None:
+            self._stalled = asyncio.get_running_loop().call_later(STALLED, self._give_up)
+
+    def _give_up(self) -> None:
+        self._stalled = None
+        self.give_up()
 
     def _no_longer_stalled(self) -> None:
         if self._stalled is not None:
@@ -84,6 +121,7 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
         await super().run_asgi()
+        self.await_end()
 
     @property
     def is_writable(self) -> bool:
@@ -130,6 +168,8 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
         self.hang_up(TRY_AGAIN_LATER, "a ping was not answered")
 
     def give_up(self) -> None:
+        if self.transport.is_closing():
+            return self.transport.abort()
         self.hang_up(TRY_AGAIN_LATER, "the client does not read")
 
     def shutdown(self) -> None:
@@ -149,3 +189,11 @@ class RequestProtocol(Impatient, H11Protocol):
         if self.scope is not None:
             self.scope["state"][GIVEN_UP] = True
         self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.await_end()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self.await_end()

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from connect_inbox import protocols
 from connect_inbox.protocols import EXTENSION, RequestProtocol, SocketProtocol, text_frame
 from tests.client import DEADLINE, until
 from tests.raw_socket import Reader
@@ -21,6 +24,7 @@ UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
+LIMIT = 2048  # bytes of a frame from a client
 LONG = 100_000  # bytes, more than are held for a client
 
 
@@ -70,6 +74,10 @@ async def serving() -> AsyncIterator[Served]:
     sockets: list[SocketProtocol] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            [connection] = server.server_state.connections
+            assert isinstance(connection, RequestProtocol)
+            return await answer(send, connection.transport)
         sockets.append(scope["extensions"][EXTENSION])
         await receive()
         await send({"type": "websocket.accept"})
@@ -77,8 +85,8 @@ async def serving() -> AsyncIterator[Served]:
             pass
 
     config = uvicorn.Config(
-        app, port=0, http=RequestProtocol, ws=SocketProtocol, ws_ping_interval=None, lifespan="off", log_config=None,
-        timeout_graceful_shutdown=5,
+        app, port=0, http=RequestProtocol, ws=SocketProtocol, ws_ping_interval=None, ws_max_size=LIMIT, lifespan="off",
+        log_config=None, timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
@@ -88,6 +96,29 @@ async def serving() -> AsyncIterator[Served]:
     finally:
         server.should_exit = True
         await running
+
+
+async def answer(send: Send, transport: asyncio.Transport) -> None:
+    """An answer, of which a part is held for a client that does not read."""
+    await send({"type": "http.response.start", "status": 200})
+    while not transport.get_write_buffer_size():
+        await send({"type": "http.response.body", "body": b"-" * 1000, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+def frame(opcode: int, data: bytes = b"") -> bytes:
+    """A client's frame, masked with zeros."""
+    return struct.pack("!BBHI", 0x80 | opcode, 0x80 | 126, len(data), 0) + data
+
+
+CLOSE, PING, TEXT = 8, 9, 1
+CLOSED = frame(CLOSE, struct.pack("!H", 1000))
+
+
+def fill_partly(protocol: SocketProtocol) -> None:
+    """Writes until something is held for the client; not as much as is too much."""
+    while not protocol.transport.get_write_buffer_size():
+        assert protocol.write_frames([text_frame(b"-" * 1000)]) == 1
 
 
 def fill(protocol: SocketProtocol) -> int:
@@ -125,3 +156,98 @@ async def test_who_waits_for_room_is_told_when_the_client_has_gone(served: Serve
         reader.transport.abort()
         async with asyncio.timeout(DEADLINE):
             assert await writing == [False] * 3
+
+
+@pytest.mark.parametrize("fill", [fill, fill_partly], ids=["much", "little"])
+@pytest.mark.parametrize("ending", [CLOSED, frame(TEXT, b"x" * 3000), b""], ids=["close", "too large", "eof"])
+async def test_who_ends_a_socket_and_does_not_read_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch, ending: bytes, fill: Callable[[SocketProtocol], object]
+) -> None:
+    """A transport that is closed waits for all that it holds to be read."""
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        fill(protocol)
+        if ending:
+            reader.transport.write(ending)
+        else:
+            reader.transport.write_eof()
+        await until(lambda: served.connections == 0)
+
+
+async def test_who_is_told_to_go_and_answers_without_reading_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        fill_partly(protocol)
+        protocol.hang_up(1013, "")
+        reader.transport.write(CLOSED)
+        await until(lambda: served.connections == 0)
+
+
+async def test_who_ends_a_socket_and_reads_only_a_part_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        fill(protocol)
+        reader.transport.write(CLOSED)
+        await until(protocol.transport.is_closing)
+        protocol.resume_writing()  # as when most of it was read
+        await until(lambda: served.connections == 0)
+
+
+async def test_who_ends_a_socket_and_reads_gets_all_of_it(served: Served) -> None:
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        filled = fill(protocol)
+        reader.transport.write(CLOSED)
+        await until(protocol.transport.is_closing)
+        reader.transport.resume_reading()
+        async with asyncio.timeout(DEADLINE):
+            await reader.lost
+        assert len(reader.received) == filled + 4  # and the answer
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+async def test_who_does_not_read_the_end_of_an_answer_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch, header: bytes
+) -> None:
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    served.server.config.timeout_keep_alive = 1
+    async with served.client() as reader:
+        reader.transport.pause_reading()
+        reader.transport.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n")
+        await until(lambda: served.connections == 1)
+        await until(lambda: served.connections == 0)
+
+
+async def test_at_the_end_of_the_server_no_socket_keeps_the_others_from_theirs(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither one that its client is closing, nor one that fails."""
+    shutdown = WebSocketsSansIOProtocol.shutdown
+
+    def fail_for_one(self: SocketProtocol) -> None:
+        if self is served.sockets[5]:
+            raise RuntimeError
+        shutdown(self)
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "shutdown", fail_for_one)
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(served.socket()) for _ in range(10)]
+        for reader, protocol in clients[:5]:
+            reader.transport.pause_reading()
+            fill(protocol)
+            reader.transport.write(CLOSED)
+            await until(protocol.transport.is_closing)
+        served.server.should_exit = True
+        for reader, _ in clients[6:]:
+            async with asyncio.timeout(DEADLINE):
+                await reader.lost
+            assert bytes(reader.received) == struct.pack("!BBH", 0x80 | CLOSE, 2, 1012)
+        await until(lambda: served.connections == 0)
+    assert [each.name for each in caplog.records if each.exc_info] == ["connect_inbox.protocols"]
