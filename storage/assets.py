@@ -14,6 +14,7 @@ from schema.types.node import new_id, thread_id_of
 from storage.campaigns import access_campaign
 from storage.changes import Turn
 from storage.documents import to_document, to_value
+from storage.indexes import TIMELINE
 from storage.influencers import access_influencer
 from storage.log import Outcome
 from storage.messages import NewMessage, put_message
@@ -101,8 +102,13 @@ async def set_delivery_state(store: Store, caller: Caller, id: str, state: Asset
         delivery = await turn.get("asset_deliveries", id)
         if delivery is None:
             raise not_found(id)
-        if delivery["state"] != state.value:
-            change = turn.begin("ASSET_DELIVERY_CHANGED", id)
-            turn.put(change, "asset_deliveries", id, {"state": to_value(state)})
+        if delivery["state"] == state.value:
+            return
+        thread = thread_id_of(delivery["influencer_id"])
+        [message] = await turn.find(
+            "messages", {"thread_id": thread, "asset_delivery_id": id}, hint=TIMELINE, only=["_id"]
+        )
+        change = turn.begin("ASSET_DELIVERY_CHANGED", id, thread=thread, changed=message["_id"])
+        turn.put(change, "asset_deliveries", id, {"state": to_value(state)})
 
     return await store.log.change(caller, plan)
