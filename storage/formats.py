@@ -24,4 +24,4 @@ async def upgrade(database: Database) -> None:
         raise UnknownFormat(f"the database has format {version}, and this program knows formats up to {VERSION}")
     for number, step in enumerate(STEPS[version - 1 :], start=version):
         await step(database)
-        await database.set("formats", "version", {"version": number + 1})
+        await database.raise_to("formats", "version", "version", number + 1)
