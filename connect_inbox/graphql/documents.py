@@ -38,6 +38,7 @@ overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 100_000  # the one rule
 class Document:
     """A valid document."""
 
+    query: str
     node: DocumentNode
     costs: dict[int, Cost]  # by the id() of its operations
     sharing: Sharing
@@ -59,6 +60,7 @@ class Documents:
         if isinstance(document, list):
             raise Invalid(document)
         node = operation_of(document.node, request.operation_name)
+        request = Request(document.query, declared(node, request.variables), request.operation_name)
         cost = document.costs[id(node)].of(request.variables)
         if cost > self._limits.cost:
             raise Invalid([coded(above("objects in its answer", cost, self._limits.cost))])
@@ -106,7 +108,7 @@ class Documents:
             return [formatted(error) for error in errors]
         pricing = Pricing(node)
         operations = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
-        return Document(node, {id(each): pricing.cost(each) for each in operations}, sharing_of(SCHEMA, node))
+        return Document(query, node, {id(each): pricing.cost(each) for each in operations}, sharing_of(SCHEMA, node))
 
 
 def parsed(query: str, tokens: int) -> DocumentNode:
@@ -122,6 +124,12 @@ def parsed(query: str, tokens: int) -> DocumentNode:
     if deep:
         raise too_complex("the document is nested too deeply to be read")
     raise too_complex(f"the document has more than {tokens} tokens; the limit is {tokens}")
+
+
+def declared(operation: OperationDefinitionNode, variables: dict[str, Any]) -> dict[str, Any]:
+    """What is sent beside that is ignored, so it need not be kept for as long as a subscription lasts."""
+    names = [each.variable.name.value for each in operation.variable_definitions or ()]
+    return {name: variables[name] for name in names if name in variables}
 
 
 def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -64,8 +64,9 @@ class Intake:
         reading = ASKING if self.documents.knows(request.query) else ASKING + len(request.query)
         self.rates.spend(reading, address, caller.token)
         operation = self.documents.prepare(request)
-        self.rates.spend(operation.cost, address, caller.token)
-        return operation, self.rates.limit_of(caller.token, reading + operation.cost)
+        executing = operation.cost + operation.kept
+        self.rates.spend(executing, address, caller.token)
+        return operation, self.rates.limit_of(caller.token, reading + executing)
 
     async def run(self, operation: Operation, context: Context) -> Result:
         """Executes a query or mutation, for as long as it may take."""

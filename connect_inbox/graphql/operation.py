@@ -43,10 +43,29 @@ class Operation:
     cost: int = 0
     hide_suggestions: bool = False
 
+    @property
+    def kept(self) -> int:
+        """The size of what is kept for as long as it lasts, beside its document: of a subscription's variables."""
+        return size_of(self.request.variables) if self.kind is OperationType.SUBSCRIPTION else 0
+
     def group_key(self, caller: Caller) -> bytes:
         """The same for all subscriptions whose events are the same."""
         request = self.request
         return self.sharing.key(caller, request.query, request.operation_name, request.variables)
+
+
+def size_of(variables: dict[str, Any]) -> int:
+    """The characters of their names and values, and one for each value, however deep they are."""
+    size, waiting = sum(map(len, variables)), list(variables.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            size += sum(map(len, value))
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        size += len(value) + 1 if isinstance(value, str) else 1
+    return size
 
 
 class Invalid(Exception):

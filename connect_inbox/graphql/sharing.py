@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -35,7 +36,8 @@ class Sharing:
         """Equal for those who are told the same: in one workspace, by one document, for one viewer if that counts."""
         viewer = caller.id if self.is_per_viewer else None
         asked = {each: value for each, value in variables.items() if each not in self.since}
-        return orjson.dumps([caller.workspace, viewer, query, name, asked], option=orjson.OPT_SORT_KEYS)
+        told = orjson.dumps([caller.workspace, viewer, query, name, asked], option=orjson.OPT_SORT_KEYS)
+        return sha256(told).digest()  # there is one for each group, and a document may be long
 
 
 def sharing_of(schema: GraphQLSchema, document: DocumentNode) -> Sharing:

@@ -218,6 +218,37 @@ def test_a_variable_that_says_more_than_where_to_begin_is_not_left_out() -> None
     assert sharing_of(operations.SCHEMA, parse(query)).since == set()
 
 
+JUNK = "x" * 250_000
+
+
+def test_what_is_kept_for_a_subscription_is_what_its_document_declares() -> None:
+    one, other = (
+        prepared(operations.Request(FOR_ALL, {"since": "a.1", "junk": f"{each}{JUNK}", "more": [JUNK]}, None))
+        for each in range(2)
+    )
+    assert one.request.variables == {"since": "a.1"}
+    caller = Caller(id="m", name="M", workspace="w", token="t", role=None, scopes=frozenset())
+    assert one.group_key(caller) == other.group_key(caller) == prepared(one.request).group_key(caller)
+    assert len(one.group_key(caller)) == 32
+
+
+def test_a_document_is_kept_once_however_many_ask_by_it() -> None:
+    documents = Documents(Limits())
+    one, other = (documents.prepare(operations.Request(f" {FOR_ALL}"[1:], {}, None)) for _ in range(2))
+    assert one.request.query is other.request.query
+
+
+async def test_what_is_not_declared_makes_no_group(patient: tuple[Brand, Groups]) -> None:
+    brand, groups = patient
+    async with (
+        brand.viewer.subscription(COUNT, junk=JUNK) as one,
+        brand.viewer.subscription(COUNT, since=1, junk=None) as other,
+    ):
+        await one.data()
+        await other.data()
+        assert (len(groups), groups.subscribers) == (1, 2)
+
+
 async def test_a_completed_subscription_is_told_nothing_more_and_its_id_is_free(brand: Brand) -> None:
     thread = (await brand.influencer())["thread"]
     async with brand.viewer.socket() as socket:

@@ -7,11 +7,15 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from connect_inbox.graphql.intake import Intake
+from connect_inbox.graphql.operation import Request, size_of
 from connect_inbox.settings import Settings
+from schema.types.context import Caller, Role
 from schema.types.scalars import now
 from storage.store import Store
 from tests.api.conftest import Brand, create_brand
@@ -122,6 +126,50 @@ async def test_refused_documents_and_wrong_tokens_cost_something_too(brand: Bran
         async with open_socket(server) as socket:
             await socket.send(type="connection_init", payload={"Authorization": "Bearer ci_nobody"})
             assert (await socket.closed())[0] == 1013
+
+
+VIEW = "subscription($filter: InboxFilter) { inboxChanged(filter: $filter) { threadId } }"
+
+
+TAGS = [f"tag_{each:026}" for each in range(100)]
+SEND = "mutation($input: SendMessageInput!) { sendMessage(input: $input) { position } }"
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "more"),
+    [
+        (VIEW, {}, 0),
+        (VIEW, {"filter": None}, 7),
+        (VIEW, {"filter": {"tagIds": TAGS}}, 7 + 7 + 100 * 31),
+        (VIEW, {"junk": "x" * 30_000, "filters": TAGS}, 0),  # which is not kept
+        (SEND, {"input": {"text": "x" * 30_000}}, 0),
+        ("query($tags: [ID!]!) { nodes(ids: $tags) { id } }", {"tags": TAGS}, 0),
+    ],
+)
+def test_a_subscription_takes_more_the_more_there_is_to_keep_of_it(
+    query: str, variables: dict[str, Any], more: int
+) -> None:
+    intake = Intake(Settings())
+    caller = Caller(id="m", name="M", workspace="w", token="t", role=Role.MEMBER)
+    operation, limit = intake.prepare(Request(query, variables, None), caller, "a")
+    assert limit.cost == 10 + len(query) + operation.cost + more
+    assert limit.remaining is not None and limit.limit is not None
+    assert abs(limit.limit - limit.remaining - limit.cost) <= 10 + limit.limit // 60
+
+
+def test_however_deep_a_variable_is_it_is_measured() -> None:
+    value: object = "x" * 10
+    for _ in range(100_000):
+        value = [value]
+    assert size_of({"filter": value}) == 6 + 100_000 + 11
+
+
+async def test_who_has_much_kept_for_them_must_wait(brand: Brand) -> None:
+    async with limited(brand, Settings(rate_per_token=3000, rate_per_address=0)) as server:
+        async with server.api(brand.member.token).socket() as socket:
+            await socket.subscribe(VIEW, junk="x" * 100_000)
+            await socket.subscribe(VIEW, filter={"tagIds": TAGS})
+            assert is_refusal(await (await socket.subscribe(VIEWER)).error())
 
 
 async def test_behind_a_proxy_each_client_has_its_own_limit(brand: Brand) -> None:
