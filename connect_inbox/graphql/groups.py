@@ -10,6 +10,9 @@ room for more, walks the log by itself, at its client's pace, until it is where 
 Nothing is queued for a client, so nothing is dropped and nothing grows. One who walks and finds no room holds a single
 event while it waits; what was executed beyond that is executed again. Whether its token is still good is asked at each
 delivery.
+
+An event that cannot be executed, for a fault of ours, ends the subscriptions that it is for, after what came before it:
+it is told to them when they come back with their last position.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from dataclasses import dataclass
 
 from connect_inbox.auth import Gate
 from connect_inbox.graphql import operation as operations
-from connect_inbox.graphql.operation import Operation
+from connect_inbox.graphql.operation import Failed, Operation
 from connect_inbox.graphql.outcomes import timed
 from connect_inbox.logs import begin_request
 from connect_inbox.protocols import CHUNK
@@ -47,6 +50,9 @@ class Payload:
     data: bytes
     position: int
     only: str | None
+
+
+Executed = tuple[list[Payload], Failed | None]  # what was executed, up to what could not be
 
 
 class Subscriber(ABC):
@@ -80,6 +86,12 @@ class Subscriber(ABC):
     async def fail(self, error: Exception) -> None:
         """Tells that it has ended, and why."""
 
+    async def end_with(self, error: Exception) -> None:
+        """Tells that it has ended: as an event, be it the first, where it is one that failed."""
+        if isinstance(error, Failed):
+            self.offer([])
+        await self.fail(error)
+
     def concerns(self, payload: Payload) -> bool:
         assert self.behind is not None
         return payload.position > self.behind.reached and may_know(self.caller.member, payload.only)
@@ -94,7 +106,7 @@ class Subscriber(ABC):
             await self.group.catch_up(self)
         except Exception as error:
             self.leave()
-            await self.fail(error)
+            await self.end_with(error)
         self.walking = None
 
     def leave(self) -> None:
@@ -182,7 +194,7 @@ class Group:
         batch = await next_batch(self._log, self._caller.workspace, subscriber.behind, most)
         if not batch.changes:  # the log was begun anew, and the others are about to be told
             await asyncio.sleep(0)
-        payloads = await self.tell(batch)
+        payloads, failed = await self.tell(batch)
         wanted = [payload for payload in payloads if subscriber.concerns(payload)]
         if wanted:
             await subscriber.readmit()
@@ -190,6 +202,8 @@ class Group:
             self._handed_over(subscriber, wanted[:taken])
             if taken < len(wanted):
                 return wanted[taken], 1
+        if failed is not None:
+            raise failed
         subscriber.behind = at(batch, batch.reached)
         return None, following(most, payloads)
 
@@ -223,9 +237,11 @@ class Group:
             async with aclosing(news):  # type: ignore[type-var]
                 async for batch in news:
                     begin_request()
-                    payloads = await self.tell(batch)
+                    payloads, failed = await self.tell(batch)
                     self._behind = at(batch, batch.reached)
                     await self._hand_over(payloads, self._behind)
+                    if failed is not None:
+                        raise failed
                     if payloads:
                         self._groups.lag.add(time.time() - batch.changes[0].at / 1000)
                     if not self._joined:
@@ -240,17 +256,25 @@ class Group:
         failed = list(self._joined)
         for subscriber in failed:
             subscriber.leave()
-        await asyncio.gather(*[subscriber.fail(error) for subscriber in failed], return_exceptions=True)
+        await asyncio.gather(*[subscriber.end_with(error) for subscriber in failed], return_exceptions=True)
 
-    async def tell(self, batch: Batch) -> list[Payload]:
+    async def tell(self, batch: Batch) -> Executed:
         """Executes the events of a batch, side by side, with what is read for one shared by all."""
         reader = StoreReader(self._groups.store, self._caller, batch.position)
         reader.for_everyone = not self._operation.sharing.is_per_viewer
         told = await self._feed.tell(batch, reader)
         context = Context(self._groups.store, reader)
-        data = await asyncio.gather(*[operations.run_event(self._operation, context, each.event) for each in told])
+        executing = [operations.run_event(self._operation, context, each.event) for each in told]
+        results = await asyncio.gather(*executing, return_exceptions=True)
         self._groups.executed += len(told)
-        return [Payload(each, event.position, event.only) for each, event in zip(data, told, strict=True)]
+        payloads: list[Payload] = []
+        for result, event in zip(results, told, strict=True):
+            if isinstance(result, Failed):
+                return payloads, result
+            if isinstance(result, BaseException):
+                raise result
+            payloads.append(Payload(result, event.position, event.only))
+        return payloads, None
 
     async def _hand_over(self, payloads: list[Payload], reached: Batch) -> None:
         """Hands a batch's payloads to everyone who has room for them; who has not walks from there on."""
@@ -332,7 +356,10 @@ class Groups:
         if group is None:
             group = self._groups[key] = Group(self, key, operation, feed, caller)
         group.add(subscriber)
-        for payload in await group.tell(subscriber.behind):  # what is told before anything has happened
+        payloads, failed = await group.tell(subscriber.behind)  # what is told before anything has happened
+        if failed is not None:
+            raise failed
+        for payload in payloads:
             await subscriber.send(payload.data)
         subscriber.walk()
 

@@ -16,7 +16,7 @@ from resolvers.context import Context
 from resolvers.feed import Feed
 from schema.root import schema
 from schema.types.context import Caller
-from schema.types.errors import bad_input
+from schema.types.errors import ErrorCode, bad_input
 
 Result = dict[str, Any]
 SCHEMA = schema._schema
@@ -76,6 +76,10 @@ class Invalid(Exception):
         self.errors = errors
 
 
+class Failed(Invalid):
+    """An event that could not be executed for a fault of ours: it is still to be told."""
+
+
 def errors_of(error: Exception) -> list[Result]:
     """What a client is told of an operation that raises this."""
     return error.errors if isinstance(error, Invalid) else [coded(error)]
@@ -124,8 +128,12 @@ async def feed_of(operation: Operation, context: Context) -> Feed:
 
 
 async def run_event(operation: Operation, context: Context, event: object) -> bytes:
-    """Executes a subscription's selection on one of its events; the result, encoded."""
-    return encode(await _execute(operation, context, event))
+    """Executes a subscription's selection on one of its events; the result, encoded. Raises Failed."""
+    result = await _execute(operation, context, event)
+    errors = result.get("errors", [])
+    if any(error["extensions"]["code"] == ErrorCode.INTERNAL.value for error in errors):
+        raise Failed(errors)
+    return encode(result)
 
 
 async def _execute(operation: Operation, context: Context, root: object) -> Result:

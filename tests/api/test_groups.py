@@ -30,7 +30,7 @@ from connect_inbox import server as server_module
 from connect_inbox.auth import Gate
 from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.documents import Documents
-from connect_inbox.graphql.groups import Group, Groups, Payload, Subscriber
+from connect_inbox.graphql.groups import Executed, Group, Groups, Subscriber
 from connect_inbox.graphql.limits import Limits
 from connect_inbox.graphql.sharing import sharing_of
 from connect_inbox.settings import Settings
@@ -397,12 +397,12 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]
     held, going_on = asyncio.Event(), asyncio.Event()
     execute = Group.tell
 
-    async def tell(group: Group, batch: Batch) -> list[Payload]:
-        payloads = await execute(group, batch)
+    async def tell(group: Group, batch: Batch) -> Executed:
+        payloads, failed = await execute(group, batch)
         if payloads and not held.is_set():
             held.set()
             await going_on.wait()
-        return payloads
+        return payloads, failed
 
     monkeypatch.setattr(Group, "tell", tell)
     return held, going_on

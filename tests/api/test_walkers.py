@@ -11,7 +11,7 @@ import pytest
 from connect_inbox.auth import Gate
 from connect_inbox.graphql import groups as groups_module
 from connect_inbox.graphql.documents import Documents
-from connect_inbox.graphql.groups import Group, Groups, Payload, Subscriber
+from connect_inbox.graphql.groups import Executed, Group, Groups, Payload, Subscriber
 from connect_inbox.graphql.limits import Limits
 from connect_inbox.graphql.operation import Operation, Request
 from schema.types.context import Caller
@@ -86,7 +86,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     taken: list[int] = []
     execute = Group.tell
 
-    async def tell(group: Group, batch: Batch) -> list[Payload]:
+    async def tell(group: Group, batch: Batch) -> Executed:
         if batch.changes:
             taken.append(len(batch.changes))
         return await execute(group, batch)
@@ -146,7 +146,7 @@ async def test_few_are_executed_for_at_a_time_however_many_walk(
     running: Counter[str] = Counter()
     going_on = asyncio.Event()
 
-    async def tell(group: Group, batch: Batch) -> list[Payload]:
+    async def tell(group: Group, batch: Batch) -> Executed:
         if running and batch.changes:
             running["now"] += 1
             running["most"] = max(running["most"], running["now"])
