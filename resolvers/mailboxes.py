@@ -188,7 +188,7 @@ async def retry_quarantined_mail(info: Info, input: RetryQuarantinedMailInput) -
         raise Refused(
             UserErrorCode.INVALID, "it was too large to be fetched: its header is all there is", "quarantinedMailId"
         )
-    if mail.was_refused and mail.state is QuarantineState.HELD:
+    if mail.refused_at and mail.state is QuarantineState.HELD:
         mailbox = must_be_read(await info.context.reader.mailbox(mail.mailbox_id), "quarantinedMailId")
         await mail_states.ask_for_check(info.context.store, mailbox.id)
     else:
@@ -200,7 +200,9 @@ async def retry_quarantined_mail(info: Info, input: RetryQuarantinedMailInput) -
 async def discard_quarantined_mail(info: Info, input: DiscardQuarantinedMailInput) -> DiscardQuarantinedMailPayload:
     caller, _ = access.member_to_write(info)
     id = input.quarantined_mail_id
-    kind_of(id)
+    mail = await info.context.reader.quarantined_mail(id)
+    if mail.refused_at:
+        await mail_states.give_up_refused(info.context.store, mail.refused_at)
     outcome = await quarantine.set_state(info.context.store, caller, id, QuarantineState.DISCARDED)
     mail = await info.context.reader.quarantined_mail(id)
     return DiscardQuarantinedMailPayload(quarantined_mail=mail, position=outcome.position)

@@ -148,6 +148,18 @@ async def note_uids(
         await store.database.put_guarded("mail_uids", documents)
 
 
+async def what_became(store: Store, place: str) -> str | None:
+    """Of the mail at a place, which `uid_id` is."""
+    noted = await store.database.get("mail_uids", place)
+    return noted["became"] if noted else None
+
+
+async def give_up_refused(store: Store, place: str) -> None:
+    """Has a mail that its server did not give be asked for no more."""
+    fields: Document = {"became": IGNORED, "position": 1}
+    await store.database.set("mail_uids", place, fields, where={"became": REFUSED})
+
+
 async def noted_uids(store: Store, mailbox: str, role: str, uid_validity: int) -> tuple[set[int], set[int]]:
     """The mails of which it is known what became of them, and those that were refused."""
     filter, done, refused = {"place": f"{mailbox}:{role}:{uid_validity}"}, set[int](), set[int]()

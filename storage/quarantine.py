@@ -49,7 +49,7 @@ async def hold(
         mail = QuarantinedMail(
             id=id, state=QuarantineState.HELD, reason=reason, sender=sender, size=size, received_at=turn.at,
             mailbox_id=mailbox, raw_id=raw_id, is_sent=is_sent, message_ids=[], added=change.position,
-            was_refused=refused is not None,
+            refused_at=refused,
         )  # fmt: skip
         turn.put(change, "quarantined_mails", id, to_document(mail))
         claims.take(turn, change, KIND, identity, id)
@@ -102,6 +102,13 @@ async def settle_refused(store: Store, caller: Caller, refused: str, message_ids
             turn.put(turn.begin("QUARANTINE_CHANGED", mail["_id"]), "quarantined_mails", mail["_id"], fields)
 
     return await store.log.change(caller, plan)
+
+
+async def refused_of(store: Store, workspace: str, mailbox: str) -> list[Document]:
+    """What a mailbox's server did not give, and nobody has put aside."""
+    filter = {"workspace": workspace, "state": QuarantineState.HELD.value, "mailbox_id": mailbox}
+    found = await store.database.find("quarantined_mails", filter, hint=OF_WORKSPACE)
+    return [each for each in found if each.get("refused_at")]
 
 
 async def ask_for_retry(store: Store, caller: Caller, id: str) -> None:

@@ -116,7 +116,9 @@ class ImapConnection:
     async def select(self, folder: str) -> Selected:
         """Opens a folder, to read from it."""
         refused = f"the folder {folder} cannot be opened"
-        responses = await self._ask("EXAMINE", folder_argument(folder), allowance=EXAMINE, refused=refused)
+        responses = await self._ask(
+            "EXAMINE", folder_argument(folder), allowance=EXAMINE, refused=refused, failure=Failure.PERMISSION
+        )
         self._protocol.state = SELECTED
         self._protocol.has_news = False
         with self._reading():
@@ -258,13 +260,14 @@ class ImapConnection:
         return self._protocol.has_news
 
     async def _ask(
-        self, name: str, *arguments: str, prefix: str | None = None, allowance: Allowance = NOTHING, refused: str
-    ) -> list[Response]:
+        self, name: str, *arguments: str, prefix: str | None = None, allowance: Allowance = NOTHING, refused: str,
+        failure: Failure = Failure.PROTOCOL,
+    ) -> list[Response]:  # fmt: skip
         """What a short command brings. Raises where it is refused, with these words."""
         command = self._protocol.command(name, *arguments, prefix=prefix)
         status, responses = await self._protocol.ask(command, self._limits.answer, allowance)
         if status.result != "OK":
-            raise self._protocol.refuse(status, Failure.PERMISSION, refused)
+            raise self._protocol.refuse(status, failure, refused)
         return responses
 
     @contextmanager

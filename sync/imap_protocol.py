@@ -33,6 +33,7 @@ NOISE = 4 * 1024 * 1024  # bytes that may come besides: whoever marks a folder a
 OVERHEAD = 32  # bytes that a response is counted as having more than it has; short ones take as long as others
 KEPT_OVERHEAD = 128  # the same for one that is kept, as it is several objects then
 TAGGED = re.compile(rb"([A-Z0-9]+) (?i:OK|NO|BAD)(?: |\Z)")
+BROKEN_CODES = {"SERVERBUG", "CORRUPTION"}  # RFC 5530
 TOO_MUCH = "the server sent more than it was asked for"
 
 
@@ -297,7 +298,7 @@ class ImapProtocol(IMAP4ClientProtocol):  # type: ignore[misc]  # it has no anno
         """The end of a connection whose server said NO or BAD."""
         if is_busy(status):
             failure = Failure.BUSY
-        elif status.result == "BAD":
+        elif status.result == "BAD" or status.code in BROKEN_CODES:
             failure = Failure.PROTOCOL
         return self.fail(failure, self.told(what, status.words))
 

@@ -30,7 +30,7 @@ from sync.mail_server import Failure, MailServerFailed
 from sync.mail_taking import OUR_FAULT, found_mail
 from sync.mail_times import MailTimes, pause_after
 from sync.mail_workers import MailParsers
-from sync.mailbox_folder import MOST_LARGE, Work
+from sync.mailbox_folder import MOST_LARGE, MOST_OF_WORKSPACE, Work
 from sync.mailbox_reading import Flapping, read
 from sync.oauth import ReconnectNeeded
 from sync.outbox_item import Post
@@ -64,6 +64,7 @@ class MailService:
         self._retrying: dict[str, asyncio.Task[None]] = {}
         self._listening: dict[str, ImapConnection] = {}  # by mailbox
         self._room = asyncio.Semaphore(MOST_LARGE)
+        self._own_rooms: dict[str, asyncio.Semaphore] = {}  # by workspace
         self._failures: dict[str, int] = {}  # of each mailbox, in a row
         self._refusals: dict[str, Refusals] = {}  # of each mailbox
 
@@ -197,10 +198,11 @@ class MailService:
         if is_disconnected or document["imap"] is None:
             await mail_states.stop(self._store, id, owner)
             return 0
-        refusals = self._refusals.setdefault(id, Refusals(2 * self._times.longest_pause))
+        refusals = self._refusals.setdefault(id, Refusals())
+        own_room = self._own_rooms.setdefault(workspace, asyncio.Semaphore(MOST_OF_WORKSPACE))
         work = Work(
             self._store, self._parsers, caller, from_document(Mailbox, document), owner, self._times, self._counters,
-            self._room, refusals, lambda: self._failures.pop(id, None),
+            self._room, own_room, refusals, lambda: self._failures.pop(id, None),
         )  # fmt: skip
         try:
             await self._connected(work)

@@ -70,11 +70,11 @@ def addresses_of(envelope: Envelope, is_sent: bool) -> set[str]:
 async def take_all(
     store: Store, parsers: MailParsers, caller: Caller, mailbox: Mailbox, is_sent: bool, found: list[Found]
 ) -> dict[int, str]:
-    """Takes in mails in their order; what became of each, by UID."""
+    """Takes in mails in their order; what became of each, by UID, but of those that are gone."""
     taking = Taking(store, parsers, caller, mailbox, is_sent)
     prepared = await together([taking.prepare(each) for each in found])
     became = await together([taking.take(each, mail) for each, mail in zip(found, prepared, strict=True)])
-    return {each.uid: what for each, what in zip(found, became, strict=True)}
+    return {each.uid: what for each, what in zip(found, became, strict=True) if what is not None}
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -98,10 +98,13 @@ class Taking:
     mailbox: Mailbox
     is_sent: bool
 
-    async def prepare(self, found: Found) -> FoundMail | str:
-        """A mail, taken apart, with its raw bytes and files stored; or what became of one that cannot be."""
+    async def prepare(self, found: Found) -> FoundMail | str | None:
+        """A mail, taken apart, with its raw bytes and files stored; or what became of one that cannot be.
+
+        None for one that is gone. It is noted nowhere, so that a check asks for it if it is there nevertheless.
+        """
         if found.raw is None:
-            return IGNORED
+            return None
         if found.is_too_large:
             return await self.quarantine(found, "it is too large to be fetched; its header is kept")
         if found.refused is not None:
@@ -117,8 +120,8 @@ class Taking:
         except Exception as error:
             return await self.quarantine_for_our_fault(found, error)
 
-    async def take(self, found: Found, mail: FoundMail | str) -> str:
-        if isinstance(mail, str):
+    async def take(self, found: Found, mail: FoundMail | str | None) -> str | None:
+        if mail is None or isinstance(mail, str):
             return mail
         try:
             taken = (await mail_in.take_in(self.store, self.caller, mail)).result

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from sync.lease import after
 from sync.mail import Envelope
 from sync.mail_counters import MailCounters
 from sync.mail_envelope import envelope_of
+from sync.mail_server import Failure
 from sync.mail_taking import Found, concerns, take_all
 from sync.mail_times import MailTimes
 from sync.mail_workers import MailParsers
@@ -35,6 +36,7 @@ AT_ONCE = 4 * 1024 * 1024  # bytes of the mails of a mailbox that are held at a 
 SMALL = AT_ONCE // 2 // BATCH  # bytes of a mail, up to which it is fetched together with others
 LARGE = AT_ONCE // 2  # bytes of a mail, from which on it waits for room and is held alone
 MOST_LARGE = 8  # such mails that one process holds at a time, of all mailboxes
+MOST_OF_WORKSPACE = 2  # of them, of one workspace
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Work:
     times: MailTimes
     counters: MailCounters
     room: asyncio.Semaphore  # for mails that are large
+    own_room: asyncio.Semaphore  # of the workspace, for the same: its servers may keep no others from theirs
     refusals: Refusals
     on_success: Callable[[], object]
 
@@ -94,8 +97,8 @@ class Folder:
                     f"header of {self.place(uid)}", partial(self.imap.headers, [uid])
                 )
             except SetAside as error:
-                logger.warning("no header of a mail in %s can be had: %s", self.work.mailbox.id, error.reason)
-                await self.note_refused()
+                logger.warning("no header of a mail in %s can be had: %s", self.work.mailbox.id, error)
+                await self.note_refused(error)
                 await self.note({uid: REFUSED})
         return headers
 
@@ -112,7 +115,7 @@ class Folder:
             if each.size > LARGE or each.size + sum(len(found.raw or b"") for found in held) > AT_ONCE:
                 taken += await self._take_found(held)
                 held = []
-            async with work.room if each.size > LARGE else nullcontext():
+            async with room_for(each.size, work.own_room, work.room):
                 held.append(await self._found(each, small.pop(each.uid, None)))
                 if each.size > LARGE:
                     taken += await self._take_found(held)
@@ -143,8 +146,8 @@ class Folder:
         except MailTooLarge:
             return replace(found, raw=header, size=max(wanted.size, MOST_BYTES + 1), is_too_large=True)
         except SetAside as error:
-            await self.note_refused()
-            return replace(found, raw=header, refused=error.reason, was_refused=place)
+            await self.note_refused(error)
+            return replace(found, raw=header, refused=str(error), was_refused=place)
         return replace(found, raw=raw)
 
     async def _take_found(self, found: list[Found]) -> int:
@@ -161,14 +164,30 @@ class Folder:
         )
         work.counters.found.update(became.values())
 
-    async def note_refused(self) -> None:
-        """Has what is refused be asked for again before the next check would."""
-        self.work.refusals.are_new = True
-        await mail_states.ask_for_check_by(self.work.store, self.work.mailbox.id, after(self.work.times.again))
+    async def note_refused(self, error: SetAside) -> None:
+        """It is done with for now: its failures delay no others, unless the server wished to be left alone."""
+        if error.failed.failure is not Failure.BUSY:
+            self.work.on_success()
+        await ask_again(self.work)
 
     def place(self, uid: int) -> str:
         """Where a mail is, among all mails of all mailboxes."""
         return mail_states.uid_id(self.work.mailbox.id, self.role, self.uid_validity, uid)
+
+
+@asynccontextmanager
+async def room_for(size: int, *rooms: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Waits for room in all of them, with a mail that is large."""
+    async with AsyncExitStack() as stack:
+        for room in rooms if size > LARGE else ():
+            await stack.enter_async_context(room)
+        yield
+
+
+async def ask_again(work: Work) -> None:
+    """Has what the server does not give be asked for again before the next check would."""
+    work.refusals.are_new = True
+    await mail_states.ask_for_check_by(work.store, work.mailbox.id, after(work.times.again))
 
 
 async def envelopes_of(headers: list[FetchedHeader]) -> dict[int, Envelope]:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
-from schema.types.mailbox import MailboxCheck, MailboxState
+from schema.types.mailbox import MailboxCheck, MailboxState, QuarantineState
 from schema.types.scalars import now
-from storage import mail_in, mail_states, mailboxes
-from storage.mail_states import INBOX, SENT, TAKEN_IN, FolderState
-from sync.imap import ImapConnection
+from storage import mail_in, mail_states, mailboxes, quarantine
+from storage.mail_states import IGNORED, INBOX, REFUSED, SENT, TAKEN_IN, FolderState
+from sync.imap import ImapConnection, Selected
 from sync.lease import LeaseLost, after, time_now
 from sync.mail_access import roles_of
-from sync.mailbox_folder import BATCH, Folder, Work, envelopes_of
+from sync.mail_server import Failure, MailServerFailed
+from sync.mailbox_folder import BATCH, Folder, Work, ask_again, envelopes_of
+from sync.refusals import SetAside
 
 logger = logging.getLogger("connect_inbox.sync")
 
+NO_MORE = "its server did not give it, and it is asked for no more"
 MANY = 20  # mails that are new at once, from which on it is told that the mailbox is being read
 DAY = 24 * 3600 * 1000  # milliseconds
 MOST_TURNS = 3  # in a day, in which a server may begin to number its mail anew
@@ -37,23 +41,26 @@ async def read(work: Work, imap: ImapConnection) -> None:
     while True:
         if SENT not in roles:  # programs make it when they first need it
             roles = roles_of(await imap.folders())
-        for role, name in roles.items():
-            await read_folder(work, imap, role, name)
+        missing = [each for role, name in roles.items() if (each := await read_folder(work, imap, role, name))]
         due = await mail_states.check_due(work.store, work.mailbox.id)
         if due <= time_now():
-            if due == mail_states.NOW:
+            if due != mail_states.UNDER_WAY:  # or it would be asked for after each failure
                 work.refusals.allow_another_try()
             await check(work, imap, roles)
             continue
-        if not (await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.CONNECTED)).result:
+        state = MailboxState.DEGRADED if missing else MailboxState.CONNECTED
+        if not (await mailboxes.set_state(work.store, work.caller, work.mailbox.id, state, *missing)).result:
             raise LeaseLost  # it was disconnected, and whoever did so was ended before the reading was
         work.on_success()
         await imap.idle(work.times.poll)
 
 
-async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) -> None:
-    """Takes in what is new in a folder."""
-    selected = await imap.select(name)
+async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) -> str | None:
+    """Takes in what is new in a folder; or why it cannot be opened."""
+    try:
+        selected = await opened(work, imap, role, name)
+    except SetAside as error:
+        return str(error)
     folder = Folder(work, imap, role, selected.uid_validity)
     states = await mail_states.folder_states(work.store, work.mailbox.id)
     state = states.get(role)
@@ -73,6 +80,22 @@ async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) ->
         state = replace(state, last_uid=batch[-1])
         await save(work, role, state)
         work.on_success()
+    return None
+
+
+async def opened(work: Work, imap: ImapConnection, role: str, name: str) -> Selected:
+    """Of the folder of what was sent, `SetAside` is raised at last: what comes in does not wait for it."""
+    if role == INBOX:
+        return await imap.select(name)
+    try:
+        return await work.refusals.ask_for_one(f"folder {name}", partial(imap.select, name))
+    except SetAside:
+        await ask_again(work)
+        raise
+    except MailServerFailed as failed:
+        if failed.failure is Failure.PERMISSION:  # which is for the mailbox as a whole
+            raise MailServerFailed(Failure.PROTOCOL, failed.reason) from None
+        raise
 
 
 async def save(work: Work, role: str, state: FolderState) -> None:
@@ -107,8 +130,11 @@ async def renumbered(folder: Folder, old: FolderState, uid_next: int) -> FolderS
     """
     work, first, began = folder.work, uid_next, old.began // 1000 * 1000
     for batch in batches(await folder.imap.uids_since(began)):
-        headers = [each for each in await folder.headers(batch) if each.internal_date >= began]
-        first = min([first, *(each.uid for each in headers)])
+        given = await folder.headers(batch)
+        headers = [each for each in given if each.internal_date >= began]
+        history = {each.uid for each in given if each.internal_date < began}
+        first = min([first, *(uid for uid in batch if uid not in history)])  # with those that are asked for again
+        await folder.note(dict.fromkeys(history, IGNORED))
         ids = {uid: each.message_id for uid, each in (await envelopes_of(headers)).items()}
         known = await mail_in.settled(work.store, work.caller.workspace, {id for id in ids.values() if id})
         await folder.note({uid: TAKEN_IN for uid, id in ids.items() if id in known})
@@ -126,8 +152,12 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
     await mail_states.begin_check(work.store, work.mailbox.id)
     work.refusals.are_new = False
     compared = missing = repaired = 0
+    folders: list[tuple[Folder, list[int]]] = []
     for role, name in names.items():
-        selected = await imap.select(name)
+        try:
+            selected = await opened(work, imap, role, name)
+        except SetAside:
+            continue
         state = (await mail_states.folder_states(work.store, work.mailbox.id)).get(role)
         if state is None or state.uid_validity != selected.uid_validity:
             return  # it is read first
@@ -135,6 +165,7 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
         there = [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
         done, refused = await mail_states.noted_uids(work.store, work.mailbox.id, role, state.uid_validity)
         work.refusals.before = set(map(folder.place, refused))
+        folders.append((folder, there))
         gaps = [uid for uid in there if uid not in done]
         for batch in batches(gaps):
             work.refusals.one_by_one |= not refused.isdisjoint(batch)
@@ -144,5 +175,21 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
     if missing:
         logger.warning("%s had %d gaps, of which %d are filled", work.mailbox.id, missing, repaired)
     await mailboxes.set_check(work.store, work.caller, work.mailbox.id, found)
+    if len(folders) == len(names):
+        await close_refused(work, folders)
     wait = work.times.again if work.refusals.are_new else work.times.check
     await mail_states.end_check(work.store, work.mailbox.id, after(wait))
+
+
+async def close_refused(work: Work, folders: list[tuple[Folder, list[int]]]) -> None:
+    """What is told of mails that the server did not give ends where they are asked for no more."""
+    store, caller = work.store, work.caller
+    held = await quarantine.refused_of(store, caller.workspace, work.mailbox.id)
+    there = {folder.place(uid) for folder, uids in folders for uid in uids} if held else set()
+    for each in held:
+        place = each["refused_at"]
+        became = await mail_states.what_became(store, place)
+        if became == TAKEN_IN:  # and whoever took it in was killed before this was told
+            await quarantine.set_state(store, caller, each["_id"], QuarantineState.RECOVERED)
+        elif became != REFUSED or place not in there:
+            await quarantine.set_state(store, caller, each["_id"], QuarantineState.DISCARDED, reason=NO_MORE)

@@ -5,6 +5,7 @@ It is looked for there before, so that whoever does this again after one who was
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from storage import mailboxes, outbox
@@ -54,7 +55,7 @@ async def put_into_folder(sending: Sending) -> None:
     secret = await secret_of(sending.store, sending.access, sending.caller.workspace, sending.mailbox)
     assert sending.mailbox.imap is not None and sending.message.mail_id is not None, "or nothing is to be filed"
     server = sending.access.server(sending.mailbox.imap, secret, sending.mailbox.provider is not None)
-    async with imap_connection(server) as connection:
+    async with sending.filing.setdefault(sending.mailbox.id, asyncio.Lock()), imap_connection(server) as connection:
         names = await connection.folders()
         if names.sent is not None:
             await connection.select(names.sent)

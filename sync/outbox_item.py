@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schema.types.context import Caller
 from schema.types.mailbox import Mailbox, MailboxAccess
@@ -30,6 +30,7 @@ class Post:
     times: MailTimes
     counters: MailCounters
     connections: SmtpConnections
+    filing: dict[str, asyncio.Lock] = field(default_factory=dict, kw_only=True)  # by mailbox: one connection at a time
 
 
 @dataclass(frozen=True)

@@ -2,54 +2,43 @@
 
 Servers fail at single mails: a file is broken, or has another size than an index says. Mails are asked for together;
 once that has failed, one by one, which shows the one that it fails at; after some failures that one is set aside, and
-asked for again from time to time.
+asked for again at each check.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sync.mail_server import Failure, MailServerFailed
+from sync.mail_server import MailServerFailed
 
 T = TypeVar("T")
 
-NEVER = float("-inf")
 MOST_TRIES = 3
 
 
 class SetAside(Exception):
-    """The server has failed at this so often that the rest does not wait for it. `reason` is the last failure's."""
+    """The server has failed at this so often that the rest does not wait for it. `failed` is how it did so last."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Tries:
-    count: int
-    last: float
-    reason: str
+    def __init__(self, failed: MailServerFailed) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
 
 
 @dataclass
 class Refusals:
     """Those of one mailbox's server, as far as this process has seen."""
 
-    again: (
-        float  # seconds after which what was set aside may be asked for once more: longer than any pause before a try
-    )
     one_by_one: bool = False  # mails are asked for alone, as some that were asked for together were not given
     before: set[str] = field(default_factory=set)  # mails that are noted as refused, by where they are
     are_new: bool = False  # something was set aside since all mails were compared last
-    _tries: dict[Hashable, Tries] = field(default_factory=dict)
+    _tries: dict[str, list[MailServerFailed]] = field(default_factory=dict)  # those that failed, in a row
 
     def allow_another_try(self) -> None:
-        """Of all that was set aside, as somebody wants to have it."""
-        self._tries = {what: replace(tries, last=NEVER) for what, tries in self._tries.items()}
+        """Of each that was set aside."""
+        for tries in self._tries.values():
+            del tries[MOST_TRIES - 1 :]
 
     async def ask_for_several(self, answer: Awaitable[T]) -> T:
         """What the server gives. Raises MailServerFailed."""
@@ -59,16 +48,15 @@ class Refusals:
             self.one_by_one = True
             raise
 
-    async def ask_for_one(self, what: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def ask_for_one(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What the server gives. Raises MailServerFailed, and `SetAside` where it is not even asked."""
-        tries = self._tries.get(what)
-        if tries and tries.count >= MOST_TRIES and time.monotonic() - tries.last < self.again:
-            raise SetAside(tries.reason)
+        tries = self._tries.get(what, [])
+        if len(tries) == MOST_TRIES:
+            raise SetAside(tries[-1])
         try:
             answer = await ask()
         except MailServerFailed as failed:
-            if failed.failure is not Failure.BUSY:
-                self._tries[what] = Tries(tries.count + 1 if tries else 1, time.monotonic(), failed.reason)
+            self._tries[what] = [*tries, MailServerFailed(failed.failure, failed.reason)]  # without its traceback
             raise
         self._tries.pop(what, None)
         return answer

@@ -132,7 +132,7 @@ class QuarantinedMail(Node):
     raw_id: strawberry.Private[str]
     is_sent: strawberry.Private[bool]  # found among what was sent
     message_ids: strawberry.Private[list[str]]
-    was_refused: strawberry.Private[bool] = False  # its server did not give it
+    refused_at: strawberry.Private[str | None] = None  # where it is on its server, if that did not give it
     added: strawberry.Private[int] = 0
 
     @strawberry.field(

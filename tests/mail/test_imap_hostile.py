@@ -158,6 +158,9 @@ async def test_bye_that_says_too_many_connections_means_busy() -> None:
         ("EXAMINE", b"* 1 EXISTS\r\nTAG OK done\r\n", Failure.PROTOCOL),  # no UIDVALIDITY
         ("EXAMINE", b"* OK [UIDVALIDITY 5] a\r\n* OK [UIDVALIDITY 6] b\r\nTAG OK done\r\n", Failure.PROTOCOL),
         ("EXAMINE", b"* OK [UIDVALIDITY 99999999999] a\r\nTAG OK done\r\n", Failure.PROTOCOL),
+        ("EXAMINE", b"TAG NO [SERVERBUG] Internal error occurred\r\n", Failure.PROTOCOL),
+        ("SEARCH", b"TAG NO Internal error occurred\r\n", Failure.PROTOCOL),
+        ("LIST", b"TAG NO try later\r\n", Failure.PROTOCOL),
         ("LIST", b'* LIST (\\Sent "/" Gone\r\nTAG OK done\r\n', Failure.PROTOCOL),
         ("SEARCH", b"* SEARCH 7 x\r\nTAG OK done\r\n", Failure.PROTOCOL),
         ("SEARCH", b"* SEARCH 99999999999999999999\r\nTAG OK done\r\n", Failure.PROTOCOL),

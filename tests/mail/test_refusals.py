@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from storage import quarantine
 from tests.client import Json
 from tests.mail.hostile_imap import Answer, HostileImap, Peer, cut, flood, hostile_imap
 from tests.mail.office import ADA, FAST, House, Office, a_mail
@@ -18,9 +19,11 @@ pytestmark = pytest.mark.usefixtures("quiet")
 TEXTS = {8: "first", 9: "second", 10: "third", 11: "fourth"}
 LIST = b'* LIST (\\HasNoChildren) "/" INBOX\r\nTAG OK done\r\n'
 EXAMINE = b"* 3 EXISTS\r\n* OK [UIDVALIDITY 5] valid\r\n* OK [UIDNEXT %d] next\r\nTAG OK done\r\n"
+SENT = b'* LIST (\\Sent) "/" Gone\r\n'
 MAIL = b'* %d FETCH (UID %d RFC822.SIZE %d INTERNALDATE "26-Nov-2026 09:00:00 +0000" BODY[%s]<0> {%d}\r\n%s)\r\n'
 WAYS: dict[str, Answer] = {
     "a refusal": b"TAG NO [SERVERBUG] Internal error\r\n",
+    "a wish to be left alone": b"TAG NO [UNAVAILABLE] UID FETCH Server error\r\n",
     "a cut": cut,
     "too much": flood(b"* 2 FETCH (UID 9 BODY[]<0> {31457280}\r\n", b"x" * 65536, 30 * 2**20),
 }
@@ -28,12 +31,13 @@ WAYS: dict[str, Answer] = {
 
 @dataclass
 class Shelf:
-    """A hostile server's mails, of which one is not given."""
+    """A hostile server's mails, of which some are not given."""
 
     hostile: HostileImap
     mails: dict[int, bytes] = field(default_factory=dict)
-    refused: str | None = None  # the part of the second mail
-    way: Answer = b""
+    refused: str | None = None  # the part that is not given
+    way: Answer = b""  # what is said instead
+    of: frozenset[int] = frozenset({9})  # these mails
 
     def answers(self) -> dict[str, Answer]:
         return {"LIST": LIST, "EXAMINE": EXAMINE % 8, "SEARCH": self.search, "HEADER": self.header, "BODY": self.body}
@@ -51,7 +55,7 @@ class Shelf:
         asked = re.search(rb"FETCH ([\d,]+) ", self.hostile.lines[-1])
         assert asked
         for uid in map(int, asked[1].split(b",")):
-            if uid == 9 and part == self.refused:
+            if uid in self.of and part == self.refused:
                 await (peer.say(self.way) if isinstance(self.way, bytes) else self.way(peer))
                 return
             mail = self.mails[uid]
@@ -77,10 +81,12 @@ async def held(office: Office) -> list[Json]:
     return nodes
 
 
-async def recovered(office: Office) -> Json:
+async def held_as(office: Office, state: str) -> Json:
+    """The mail that was not given, once it is so."""
+
     async def look() -> Json | None:
         [mail] = await held(office)
-        return mail if mail["state"] == "RECOVERED" else None
+        return mail if mail["state"] == state else None
 
     return await office.until_found(look)
 
@@ -88,6 +94,16 @@ async def recovered(office: Office) -> Json:
 def fill(shelf: Shelf, part: str, way: Answer) -> None:
     shelf.refused, shelf.way = part, way
     shelf.mails |= {uid: a_mail(text=text).as_bytes() for uid, text in TEXTS.items()}
+
+
+async def compared(office: Office, missing: int, repaired: int) -> None:
+    """A check of all four mails finds this."""
+
+    async def look() -> bool | None:
+        check = await office.until_check()
+        return (check["compared"], check["missing"], check["repaired"]) == (4, missing, repaired) or None
+
+    await office.until_found(look)
 
 
 async def come(office: Office, thread: str, *texts: str) -> None:
@@ -106,10 +122,9 @@ async def test_a_mail_that_is_not_given_stops_no_other_and_is_taken_in_once_it_i
         assert mail["reason"].endswith("its header is kept, and it is asked for again")
         raw = (await office.fetch(mail["rawUrl"])).content
         assert raw == shelf.mails[9].partition(b"\n\n")[0] + b"\n\n"
-        check = await office.until_check()
-        assert (check["compared"], check["missing"], check["repaired"]) == (4, 1, 0)
+        await compared(office, missing=1, repaired=0)
         shelf.refused = None
-        assert (await recovered(office))["messages"] == [{"text": "second"}]
+        assert (await held_as(office, "RECOVERED"))["messages"] == [{"text": "second"}]
         await come(office, ada, "first", "third", "fourth", "second")
         assert (await office.mailbox_state("CONNECTED"))["reason"] is None
 
@@ -126,7 +141,7 @@ async def test_a_mail_that_is_not_given_is_asked_for_when_a_member_says_so(house
             "retryQuarantinedMail", "quarantinedMail { id } userErrors { code }", quarantinedMailId=mail["id"]
         )
         assert retried == {"quarantinedMail": {"id": mail["id"]}, "userErrors": []}
-        assert (await recovered(office))["messages"] == [{"text": "second"}]
+        assert (await held_as(office, "RECOVERED"))["messages"] == [{"text": "second"}]
 
 
 async def test_a_header_that_is_not_given_stops_no_other_mail(house: House) -> None:
@@ -134,8 +149,94 @@ async def test_a_header_that_is_not_given_stops_no_other_mail(house: House) -> N
         ada = await office.person("Ada", ADA)
         fill(shelf, "HEADER", WAYS["a refusal"])
         await come(office, ada, "first", "third", "fourth")
-        check = await office.until_check()
-        assert (check["compared"], check["missing"], check["repaired"]) == (4, 1, 0)
+        await compared(office, missing=1, repaired=0)
         assert await held(office) == [], "nobody knows whom it is from"
         shelf.refused = None
         await come(office, ada, "first", "third", "fourth", "second")
+
+
+async def test_many_mails_that_are_not_given_stop_no_other(house: House) -> None:
+    """However long the pauses are after failures in a row, as each that is set aside is done with."""
+    async with house.office(replace(FAST, first_pause=0.05, longest_pause=3600.0)) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        shelf.of = frozenset({8, 9, 10})
+        fill(shelf, "", WAYS["a refusal"])
+        await come(office, ada, "fourth")
+        assert [each["state"] for each in await held(office)] == ["HELD"] * 3
+        await office.brand.member.mutate("checkMailbox", "position", mailboxId=office.mailbox)
+        await compared(office, missing=3, repaired=0)
+        shelf.refused = None
+        await office.brand.member.mutate("checkMailbox", "position", mailboxId=office.mailbox)
+        assert len(await office.until_messages(ada, 4)) == 4
+
+
+async def test_a_mail_that_was_put_aside_is_asked_for_no_more(house: House) -> None:
+    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        fill(shelf, "", WAYS["a refusal"])
+        await come(office, ada, "first", "third", "fourth")
+        [mail] = await held(office)
+        discarded = await office.brand.member.mutate(
+            "discardQuarantinedMail", "quarantinedMail { state }", quarantinedMailId=mail["id"]
+        )
+        assert discarded["quarantinedMail"] == {"state": "DISCARDED"}
+        shelf.refused = None
+        await office.brand.member.mutate("checkMailbox", "position", mailboxId=office.mailbox)
+        await compared(office, missing=0, repaired=0)
+        await come(office, ada, "first", "third", "fourth")
+
+
+async def test_a_mail_that_is_not_there_any_more_is_waited_for_no_more(house: House) -> None:
+    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        fill(shelf, "", WAYS["a refusal"])
+        await come(office, ada, "first", "third", "fourth")
+        del shelf.mails[9]
+        assert "asked for no more" in (await held_as(office, "DISCARDED"))["reason"]
+
+
+async def test_a_mail_that_came_is_told_of_though_who_took_it_in_was_killed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(quarantine, "settle_refused", killed)
+    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        fill(shelf, "", WAYS["a refusal"])
+        await come(office, ada, "first", "third", "fourth")
+        shelf.refused = None
+        await come(office, ada, "first", "third", "fourth", "second")
+        await held_as(office, "RECOVERED")
+
+
+async def test_a_mail_that_is_there_and_was_given_empty_is_missed_by_the_check(house: House) -> None:
+    async with house.office() as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        fill(shelf, "", b"TAG OK done\r\n")
+        await come(office, ada, "first", "third", "fourth")
+        shelf.refused = None
+        await office.brand.member.mutate("checkMailbox", "position", mailboxId=office.mailbox)
+        await compared(office, missing=1, repaired=1)
+        await come(office, ada, "first", "third", "fourth", "second")
+
+
+async def test_a_sent_folder_that_cannot_be_opened_keeps_nothing_from_coming_in(house: House) -> None:
+    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        opened = shelf.hostile.answers["EXAMINE"]
+
+        async def refuse_sent(peer: Peer) -> None:
+            is_sent = b"Gone" in shelf.hostile.lines[-1]
+            await peer.say(b"TAG NO [NONEXISTENT] No such mailbox\r\n" if is_sent else EXAMINE % 8)
+
+        shelf.hostile.answers |= {"EXAMINE": refuse_sent, "LIST": LIST.replace(b"TAG", SENT + b"TAG")}
+        for peer in shelf.hostile.peers:
+            peer.cut()
+        fill(shelf, "nothing", b"")
+        await office.until_messages(ada, 4)
+        state = await office.mailbox_state("DEGRADED")
+        assert "the folder Gone cannot be opened" in state["reason"]
+        shelf.hostile.answers |= {"EXAMINE": opened, "LIST": LIST}
+        await office.mailbox_state("CONNECTED")

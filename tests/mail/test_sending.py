@@ -13,6 +13,9 @@ from schema.types.message import DeliveryState
 from storage import outbox
 from storage.outbox import DONE
 from storage.workspaces import operator_of
+from sync import outbox_filing
+from sync.imap import ImapConnection, imap_connection
+from sync.mail_server import MailServer
 from sync.mail_service import mail_service
 from tests.client import Json
 from tests.mail.office import ADA, BOB, BRAND, FAST, House, Office, a_mail, answer_to, parsed
@@ -283,6 +286,27 @@ async def test_a_file_that_is_gone_stops_only_its_own_mail(house: House, caplog:
         await office.until_state(ada, sent["id"], "FAILED")
         assert "could not be sent" in caplog.text
         caplog.clear()
+
+
+async def test_one_mail_of_a_mailbox_is_filed_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider lets few connections in at a time, and one is there to read."""
+    open_now, most = 0, 0
+
+    @asynccontextmanager
+    async def counted(server: MailServer) -> AsyncIterator[ImapConnection]:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        async with imap_connection(server) as connection:
+            yield connection
+        open_now -= 1
+
+    monkeypatch.setattr(outbox_filing, "imap_connection", counted)
+    ada = await office.person("Ada", ADA)
+    for number in range(6):
+        await office.send(ada, f"number {number}")
+    await office.until(lambda: len(office.dovecot.mails(office.account, "Sent")) == 6)
+    assert most == 1
 
 
 async def test_filed_mails_are_read_again_and_are_no_news(office: Office) -> None:

@@ -17,6 +17,7 @@ from sync import mailbox_folder
 from sync.imap import FetchedHeader, Folders, ImapConnection
 from sync.mail_service import MOST_SENDING, mail_service
 from sync.mail_taking import take_all
+from sync.mailbox_folder import LARGE, MOST_LARGE, MOST_OF_WORKSPACE, room_for
 from sync.smtp_connections import SmtpConnections
 from tests.client import until
 from tests.mail.office import ADA, BOB, BRAND, DEADLINE, FAST, PASSWORD, Office, a_mail, office_on
@@ -81,6 +82,26 @@ async def test_mail_is_held_as_far_as_there_is_room(office: Office, monkeypatch:
     await office.until_messages(ada, 6)
     assert all(len(each) == 1 or sum(each[:-1]) <= 50_000 for each in taken)
     assert [len(each) for each in taken if max(each, default=0) > 80_000] == [1], "a large one is not held alone"
+
+
+async def test_large_mails_of_one_workspace_leave_room_for_those_of_others() -> None:
+    """Whose servers may take as long for each as they like."""
+    room, own_rooms = asyncio.Semaphore(MOST_LARGE), [asyncio.Semaphore(MOST_OF_WORKSPACE) for _ in range(2)]
+    inside: list[int] = []
+
+    async def hold(workspace: int) -> None:
+        async with room_for(LARGE + 1, own_rooms[workspace], room):
+            inside.append(workspace)
+            await asyncio.Event().wait()
+
+    holding = [asyncio.create_task(hold(workspace)) for workspace in [0] * MOST_LARGE + [1]]
+    await until(lambda: 1 in inside)
+    assert inside.count(0) == MOST_OF_WORKSPACE < MOST_LARGE
+    async with room_for(LARGE, own_rooms[0], room):
+        pass  # others wait for nothing
+    for each in holding:
+        each.cancel()
+    await asyncio.gather(*holding, return_exceptions=True)
 
 
 async def test_mail_in_a_folder_that_is_made_later_is_no_history(

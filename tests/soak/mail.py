@@ -13,10 +13,12 @@ from storage.outbox import DONE
 from sync.mail_service import mail_service
 from tests.mail.killed import Order, mail_process
 from tests.mail.office import FAST, KEY, Office, a_mail, office_on, parsed
+from tests.mail.test_replay import forget
 from tests.soak.two_processes import all_changes
 
 TIMES = replace(FAST, lease=0.6, filing=0.0)
 PEOPLE = 12
+REPLAYS = 3
 SENDING = 4  # mails that wait for a process that is killed
 LATEST = (12, 60, 200)  # writes that a process has done by then, at most: of a few mails, or of many
 LONGEST = 4.0  # seconds that a process lives, if it does not come so far
@@ -66,8 +68,22 @@ async def read_all(office: Office, order: Order, threads: list[str], mails: int,
     assert found["missing"] == 0, found
     counted = Counter([each["subject"] for each in await messages(office, threads)])
     assert counted == Counter(f"mail {number}" for number in range(mails)), counted.most_common(5)
+    await replay(office, order, threads)
     survived = died.pop("", 0)
-    return f"{mails} mails read, killed {kills} times, {kills - survived} of them before one of {len(died)} writes"
+    return (
+        f"{mails} mails read, killed {kills} times, {kills - survived} of them before one of {len(died)} writes; "
+        f"replayed {REPLAYS} times by two processes"
+    )
+
+
+async def replay(office: Office, order: Order, threads: list[str]) -> None:
+    """The whole mailbox is read anew, which changes nothing."""
+    before = [each["_id"] for each in await messages(office, threads)]
+    for _ in range(REPLAYS):
+        await forget(office)
+        async with mail_process(order), mail_process(order):
+            await until(lambda: is_all_read(office))
+        assert [each["_id"] for each in await messages(office, threads)] == before
 
 
 def numbered(number: int, random: Random) -> bytes:
