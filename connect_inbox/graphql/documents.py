@@ -66,7 +66,7 @@ class Documents:
             raise Invalid([coded(above("objects in its answer", cost, self._limits.cost))])
         return Operation(
             document.node, node.operation, request, document.sharing, self._executor, cost,
-            hide_suggestions=not self._limits.suggestions,
+            hide_suggestions=not self._limits.suggestions, seconds=self._limits.seconds,
         )  # fmt: skip
 
     def knows(self, query: str) -> bool:

@@ -347,6 +347,14 @@ class Groups:
                 raise
 
     async def _subscribe(self, operation: Operation, subscriber: Subscriber) -> None:
+        async with operations.in_time(operation):
+            payloads = await self._begin(operation, subscriber)
+        for payload in payloads:
+            await subscriber.send(payload.data)
+        subscriber.walk()
+
+    async def _begin(self, operation: Operation, subscriber: Subscriber) -> list[Payload]:
+        """Adds a subscriber to its group; what it is told before anything has happened."""
         caller = subscriber.caller
         context = Context(self.store, await read_for(self.store, caller))
         feed = await operations.feed_of(operation, context)
@@ -356,12 +364,10 @@ class Groups:
         if group is None:
             group = self._groups[key] = Group(self, key, operation, feed, caller)
         group.add(subscriber)
-        payloads, failed = await group.tell(subscriber.behind)  # what is told before anything has happened
+        payloads, failed = await group.tell(subscriber.behind)
         if failed is not None:
             raise failed
-        for payload in payloads:
-            await subscriber.send(payload.data)
-        subscriber.walk()
+        return payloads
 
     def forget(self, key: bytes) -> None:
         self._groups.pop(key, None)

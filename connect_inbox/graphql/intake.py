@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import HTTPConnection
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
@@ -19,7 +17,7 @@ from connect_inbox.settings import Settings
 from connect_inbox.timings import Timings
 from resolvers.context import Context
 from schema.types.context import Caller
-from schema.types.errors import ApiError, ErrorCode
+from schema.types.errors import ApiError
 from schema.types.rate_limit import RateLimit
 from sync.mail_access import MailAccess
 
@@ -42,7 +40,6 @@ class Intake:
         executor = FastExecutor if settings.fast_executor else StrawberryGraphQLCoreExecutionContext
         self.documents = Documents(limits_of(settings), executor)
         self._trusted_proxies = settings.trusted_proxies
-        self._timeout = settings.operation_timeout
 
     def address_of(self, connection: HTTPConnection) -> str:
         """The client's address, as it is counted."""
@@ -78,11 +75,10 @@ class Intake:
 
     async def _run(self, operation: Operation, context: Context) -> Result:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with operations.in_time(operation):
                 return await operations.run(operation, context)
-        except TimeoutError:
-            told = ApiError(ErrorCode.TIMED_OUT, f"the operation was ended after {self._timeout:g} s")
-            return {"errors": [coded(told)], "data": None}
+        except ApiError as late:
+            return {"errors": [coded(late)], "data": None}
 
     def another_operation(self, running: int) -> None:
         """Raises RateLimited where as many run on a socket as may."""
@@ -100,4 +96,5 @@ def limits_of(settings: Settings) -> Limits:
         cost=settings.max_cost,
         introspection=settings.introspection,
         suggestions=settings.suggestions,
+        seconds=settings.operation_timeout,
     )

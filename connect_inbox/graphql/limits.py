@@ -32,7 +32,7 @@ SCHEMA_LISTS = ("fields", "inputFields", "interfaces", "possibleTypes")  # the w
 
 @dataclass(frozen=True)
 class Limits:
-    """What a document may have at most, and what it may ask about the schema."""
+    """What a document may have at most, what it may ask about the schema, and for how long it may be executed."""
 
     depth: int = 12
     aliases: int = 30
@@ -42,6 +42,7 @@ class Limits:
     cost: int = 10_000
     introspection: bool = True
     suggestions: bool = True
+    seconds: float = 10.0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, cast
@@ -16,7 +19,7 @@ from resolvers.context import Context
 from resolvers.feed import Feed
 from schema.root import schema
 from schema.types.context import Caller
-from schema.types.errors import ErrorCode, bad_input
+from schema.types.errors import ApiError, ErrorCode, bad_input
 
 Result = dict[str, Any]
 SCHEMA = schema._schema
@@ -42,6 +45,7 @@ class Operation:
     executor: type[Executor[Any]]
     cost: int = 0
     hide_suggestions: bool = False
+    seconds: float = 10.0  # that it may take to be answered, or to begin
 
     @property
     def kept(self) -> int:
@@ -99,6 +103,17 @@ def request_of(body: object) -> Request:
     if not isinstance(body.get("extensions", {}), dict | None):
         raise bad_input("extensions must be an object")
     return Request(query, variables or {}, name)
+
+
+@asynccontextmanager
+async def in_time(operation: Operation) -> AsyncIterator[None]:
+    """Ends what takes longer than the operation may. Raises TIMED_OUT."""
+    try:
+        async with asyncio.timeout(operation.seconds):
+            yield
+    except TimeoutError:
+        message = f"the operation was ended after {operation.seconds:g} s"
+        raise ApiError(ErrorCode.TIMED_OUT, message) from None
 
 
 async def run(operation: Operation, context: Context) -> Result:
