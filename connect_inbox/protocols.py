@@ -12,6 +12,7 @@ import socket
 import struct
 from typing import Any, cast
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -123,6 +124,22 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
         await super().run_asgi()
         self.await_end()
 
+    def pause_writing(self) -> None:
+        """Nothing more is taken in either: pings would be answered into what is not read."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        if not self.writable.is_set():
+            self.transport.pause_reading()  # which has just been resumed
+        return message
+
     @property
     def is_writable(self) -> bool:
         """Whether there is room, and somebody to read."""
@@ -155,13 +172,16 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
             return
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
+        self.read_paused = False
+        if self.writable.is_set():
             self.transport.resume_reading()
         self.stop_keepalive()
         self.close_timer = self.loop.call_later(CLOSE_WAIT, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
+        if not self.writable.is_set():  # the answer is not taken in, and how long that lasts is bounded
+            self.pong_timer = self.loop.call_later(PING_TIMEOUT, self.keepalive_timeout)
+            return
         # uvicorn closes with 1011 here, after which graphql-ws does not come back.
         self.pong_timer = None
         self.pending_ping_payload = None

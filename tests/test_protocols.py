@@ -65,12 +65,6 @@ class Served:
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
-    async with serving() as served:
-        yield served
-
-
-@asynccontextmanager
-async def serving() -> AsyncIterator[Served]:
     sockets: list[SocketProtocol] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,11 +72,13 @@ async def serving() -> AsyncIterator[Served]:
             [connection] = server.server_state.connections
             assert isinstance(connection, RequestProtocol)
             return await answer(send, connection.transport)
-        sockets.append(scope["extensions"][EXTENSION])
+        protocol: SocketProtocol = scope["extensions"][EXTENSION]
+        sockets.append(protocol)
         await receive()
         await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
+        while (message := await receive())["type"] != "websocket.disconnect":
+            if message["text"] == "echo":
+                await protocol.write(text_frame(b"echo"))
 
     config = uvicorn.Config(
         app, port=0, http=RequestProtocol, ws=SocketProtocol, ws_ping_interval=None, ws_max_size=LIMIT, lifespan="off",
@@ -111,21 +107,25 @@ def frame(opcode: int, data: bytes = b"") -> bytes:
     return struct.pack("!BBHI", 0x80 | opcode, 0x80 | 126, len(data), 0) + data
 
 
-CLOSE, PING, TEXT = 8, 9, 1
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+PINGS = frame(PING, b"x" * 125) * 1000
 CLOSED = frame(CLOSE, struct.pack("!H", 1000))
-
-
-def fill_partly(protocol: SocketProtocol) -> None:
-    """Writes until something is held for the client; not as much as is too much."""
-    while not protocol.transport.get_write_buffer_size():
-        assert protocol.write_frames([text_frame(b"-" * 1000)]) == 1
 
 
 def fill(protocol: SocketProtocol) -> int:
     """Writes until there is no room; how many bytes."""
-    frame, count = text_frame(b"-" * 1000), 0
-    while protocol.is_writable:
-        count += len(frame) * protocol.write_frames([frame])
+    return fill_until(lambda: not protocol.is_writable, protocol)
+
+
+def fill_partly(protocol: SocketProtocol) -> int:
+    """Writes until something is held for the client; not as much as is too much."""
+    return fill_until(lambda: protocol.transport.get_write_buffer_size() > 0, protocol)
+
+
+def fill_until(condition: Callable[[], bool], protocol: SocketProtocol) -> int:
+    data, count = text_frame(b"-" * 1000), 0
+    while not condition():
+        count += len(data) * protocol.write_frames([data])
     return count
 
 
@@ -193,7 +193,7 @@ async def test_who_ends_a_socket_and_reads_only_a_part_is_cut_off(
     monkeypatch.setattr(protocols, "STALLED", 0.2)
     async with served.socket() as (reader, protocol):
         reader.transport.pause_reading()
-        fill(protocol)
+        fill_partly(protocol)
         reader.transport.write(CLOSED)
         await until(protocol.transport.is_closing)
         protocol.resume_writing()  # as when most of it was read
@@ -203,7 +203,7 @@ async def test_who_ends_a_socket_and_reads_only_a_part_is_cut_off(
 async def test_who_ends_a_socket_and_reads_gets_all_of_it(served: Served) -> None:
     async with served.socket() as (reader, protocol):
         reader.transport.pause_reading()
-        filled = fill(protocol)
+        filled = fill_partly(protocol)
         reader.transport.write(CLOSED)
         await until(protocol.transport.is_closing)
         reader.transport.resume_reading()
@@ -241,7 +241,7 @@ async def test_at_the_end_of_the_server_no_socket_keeps_the_others_from_theirs(
         clients = [await stack.enter_async_context(served.socket()) for _ in range(10)]
         for reader, protocol in clients[:5]:
             reader.transport.pause_reading()
-            fill(protocol)
+            fill_partly(protocol)
             reader.transport.write(CLOSED)
             await until(protocol.transport.is_closing)
         served.server.should_exit = True
@@ -251,3 +251,66 @@ async def test_at_the_end_of_the_server_no_socket_keeps_the_others_from_theirs(
             assert bytes(reader.received) == struct.pack("!BBH", 0x80 | CLOSE, 2, 1012)
         await until(lambda: served.connections == 0)
     assert [each.name for each in caplog.records if each.exc_info] == ["connect_inbox.protocols"]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"", frame(TEXT, b"hello"), frame(TEXT, b"echo") * 2],
+    ids=["pings", "a message that is taken", "a message that is not"],
+)
+async def test_pings_that_are_answered_unread_are_not_held(
+    served: Served, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    monkeypatch.setattr(protocols, "CLOSE_WAIT", 0.5)
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        fill_partly(protocol)
+        protocol.data_received(before + PINGS)
+        reader.transport.write(PINGS * 20)
+        held = 0
+
+        def is_cut_off() -> bool:
+            nonlocal held
+            held = max(held, protocol.transport.get_write_buffer_size())
+            return served.connections == 0
+
+        await until(is_cut_off)
+        assert held < 400_000  # the room there is, and the answers to what is taken in at once
+
+
+async def test_pings_are_answered_when_there_is_room_again_and_what_follows_them_is_taken(served: Served) -> None:
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        filled = fill(protocol)
+        reader.transport.write(PINGS + CLOSED)
+        reader.transport.resume_reading()
+        async with asyncio.timeout(DEADLINE):
+            await reader.lost
+        assert len(reader.received) == filled + 1000 * 127 + 4
+
+
+async def test_an_answer_to_a_ping_may_come_while_nothing_is_read(served: Served) -> None:
+    served.server.config.ws_ping_interval = 0.01
+    served.server.config.ws_ping_timeout = 3600
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        await until(lambda: protocol.pending_ping_payload is not None)
+        asked = protocol.pending_ping_payload
+        assert asked is not None
+        fill(protocol)
+        reader.transport.write(frame(PONG, asked))
+        protocol.keepalive_timeout()
+        assert not protocol.close_sent
+        reader.transport.resume_reading()
+        await until(lambda: protocol.pending_ping_payload != asked)
+        assert not protocol.close_sent
+
+
+async def test_room_for_answers_is_not_room_for_another_message(served: Served) -> None:
+    async with served.socket() as (_, protocol):
+        protocol.pause_writing()
+        protocol.data_received(frame(TEXT, b"hello"))
+        protocol.resume_writing()
+        assert not protocol.transport.is_reading()
+        await until(protocol.transport.is_reading)  # it was taken
