@@ -57,8 +57,8 @@ async def soak_two_processes(soak: Soak) -> str:
 async def soak_redis_outage(soak: Soak) -> str:
     messages = soak.scaled(100_000, 500)
     load = Load(
-        messages, writers=2, subscribers=50, disturbances=soak.scaled(5), longest=max(60, messages // 5),
-        batch=max(5, min(100, messages // 100)),
+        messages, writers=8, subscribers=50, disturbances=soak.scaled(5), longest=max(60, messages // 6),
+        batch=max(5, min(100, messages // 100)), reconnects=500,
     )  # fmt: skip
     return await redis_outage.run(soak.uri, soak.database, soak.folder, load, soak.seed)
 

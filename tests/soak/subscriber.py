@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
@@ -46,6 +47,7 @@ class Subscriber:
         self, connecting: Connecting, servers: list[Server], token: str, since: str, random: Random, longest: int
     ) -> None:
         self.events: list[tuple[str, str]] = []  # positions and messages
+        self.received: list[float] = []  # when each of them came
         self.connections = 0
         self._connecting = connecting
         self._servers = servers
@@ -74,6 +76,7 @@ class Subscriber:
                 event = await next()
                 self._since = event["position"]
                 self.events.append((event["position"], event["message"]["id"]))
+                self.received.append(time.monotonic())
                 if event["message"]["text"] == LAST:
                     return False
         return True

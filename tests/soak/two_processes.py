@@ -15,6 +15,7 @@ from random import Random
 
 import httpx2
 
+from connect_inbox.settings import Settings
 from schema.types.context import Caller
 from schema.types.message import MessageDirection, MessageKind
 from schema.types.scalars import now
@@ -32,6 +33,9 @@ from tests.team import Team, create_team
 
 REQUEST_WAIT = 60.0  # seconds
 THREADS = 12
+ASKED_FOR = 20  # of so many messages that are written, one is asked of the API processes, where most are not
+UPKEEP = Settings().upkeep_interval
+WITHOUT = 15.0  # seconds after it was written in which everybody must have a message, with that and without Redis
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Load:
     subscribers: int = 20
     disturbances: int = 0
     longest: int = 60  # events that a subscriber takes before it leaves and comes back, at most
-    batch: int = 1  # messages that are one entry; more than one are written by this process, which has no clients
+    batch: int = 1  # messages that are one entry, most of them: those this process writes, which has no clients
+    reconnects: int = 0  # that there must be, at least
 
 
 @dataclass
@@ -58,6 +63,9 @@ class Scene:
     threads: list[str]
     random: Random
     written: dict[str, str] = field(default_factory=dict)  # message ids that were answered, by their writers' keys
+    written_at: list[float] = field(default_factory=list)  # when each of them was
+    subscribers: list[Subscriber] = field(default_factory=list)
+    may_write: asyncio.Event = field(default_factory=asyncio.Event)
     retries: int = 0
     progress: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -83,6 +91,13 @@ class Scene:
             assert payload["userErrors"] == [], payload
             return payload
 
+    def events(self) -> int:
+        """How many the subscribers have had, all together."""
+        return sum(len(subscriber.events) for subscriber in self.subscribers)
+
+    def all_have_all(self) -> bool:
+        return all(len(subscriber.events) >= len(self.written) for subscriber in self.subscribers)
+
 
 Disturb = Callable[[Scene, int], Awaitable[None]]  # the number is how many disturbances were before it
 
@@ -95,17 +110,18 @@ async def kill_a_process(scene: Scene, number: int) -> None:
 
 async def run(
     uri: str, database: str, folder: Path, load: Load, seed: int,
-    wire: str = "memory://", upkeep: float = 0.2, disturb: Disturb = kill_a_process,
+    wire: str = "memory://", upkeep: float = UPKEEP, disturb: Disturb = kill_a_process, within: float = WITHOUT,
 ) -> str:  # fmt: skip
     """Does it all; what there is to tell. Raises AssertionError where a promise was broken.
 
     `wire` is what is between the processes, `upkeep` the seconds after which they look without it. A disturbance is
-    that one of them is killed, and started again, where it is nothing else.
+    that one of them is killed, and started again, where it is nothing else. `within` is in how many seconds after it
+    was written everybody must have a message.
     """
     async with open_scene(uri, database, folder, Random(seed), wire, upkeep) as scene:
         position = await scene.store.log.position(scene.team.id)
         callers = [*scene.team.members, scene.team.partner]
-        subscribers = [
+        scene.subscribers += [
             Subscriber(
                 over_socket if number % 2 else over_events, scene.servers,
                 scene.tokens[callers[number // 2 % len(callers)].id], position, Random(scene.random.random()),
@@ -115,16 +131,21 @@ async def run(
         ]  # fmt: skip
         started = time.monotonic()
         async with asyncio.TaskGroup() as following:
-            for subscriber in subscribers:
+            for subscriber in scene.subscribers:
                 following.create_task(subscriber.follow())
             await write_all(scene, load, disturb)
             seconds = time.monotonic() - started
-        await verify(scene, load, position, subscribers)
-        connections = sum(subscriber.connections for subscriber in subscribers)
+        await verify(scene, load)
+        reconnects = sum(subscriber.connections - 1 for subscriber in scene.subscribers)
+        assert reconnects >= load.reconnects
+        assert scene.retries or not load.disturbances, "nobody was asking a process that was killed"
+        late = latest(scene)
+        assert late <= within, f"somebody had a message {late:.1f} s after it was written"
         return (
             f"{load.messages} messages, {load.messages / seconds:.0f}/s, {load.writers} writers, "
-            f"{load.subscribers} subscribers with {connections} connections, "
-            f"disturbed {load.disturbances} times, {scene.retries} requests sent again"
+            f"{load.subscribers} subscribers with {reconnects} reconnects, "
+            f"disturbed {load.disturbances} times, {scene.retries} requests sent again, "
+            f"everybody had each message after {late:.1f} s"
         )
 
 
@@ -147,6 +168,7 @@ async def open_scene(
         processes = [await stack.enter_async_context(each) for each in starting]
         servers = [Server(process.url, http) for process in processes]
         scene = Scene(store, team, tokens, processes, servers, [], random)
+        scene.may_write.set()
         made = await asyncio.gather(
             *[
                 scene.mutate(team.member, "createInfluencer", "thread { id }", name=f"Influencer {number}")
@@ -178,13 +200,20 @@ async def written(scene: Scene, count: int) -> None:
 async def write(scene: Scene, numbers: Iterator[int]) -> None:
     """Writes a message for each of its numbers, and reads a thread now and then."""
     for number in numbers:
+        await scene.may_write.wait()
         thread, message = await add_message(scene, f"message {number}", f"Message {number}")
         await read_perhaps(scene, thread, message)
 
 
 async def write_batches(scene: Scene, numbers: Iterator[int], size: int) -> None:
-    """The same, many at a time, beside what the API processes are asked for."""
+    """The same, most of them many at a time, and without the API processes."""
     while batch := list(islice(numbers, size)):
+        asked = max(1, len(batch) // ASKED_FOR)
+        await write(scene, iter(batch[:asked]))
+        batch = batch[asked:]
+        if not batch:
+            return
+        await scene.may_write.wait()
         many = [message_by_chance(scene, f"Message {number}") for number in batch]
         made = (await add_messages(scene.store, scene.team.member, many)).result
         await note(scene, {f"message {number}": id for number, id in zip(batch, made, strict=True)})
@@ -218,11 +247,12 @@ async def add_message(scene: Scene, key: str, text: str) -> tuple[str, str]:
 async def note(scene: Scene, written: dict[str, str]) -> None:
     """Keeps what was written, and lets those know who wait for it."""
     scene.written |= written
+    scene.written_at += [time.monotonic()] * len(written)
     async with scene.progress:
         scene.progress.notify_all()
 
 
-async def verify(scene: Scene, load: Load, since: str, subscribers: list[Subscriber]) -> None:
+async def verify(scene: Scene, load: Load) -> None:
     """The log is dense, holds each message once, and every subscriber had them all, once, in its order."""
     workspace = scene.team.id
     changes = await all_changes(scene.store, workspace)
@@ -233,12 +263,21 @@ async def verify(scene: Scene, load: Load, since: str, subscribers: list[Subscri
     logged = [(format_position(state["epoch"], each.position), each.message) for each in changes if each.message]
     assert len(scene.written) > load.messages
     assert sorted(scene.written.values()) == sorted(message for _, message in logged), "lost or doubled in the log"
-    for number, subscriber in enumerate(subscribers):
+    for number, subscriber in enumerate(scene.subscribers):
         assert subscriber.events == logged, told(number, subscriber.events, logged)
     differences = await check(scene.store, workspace, repair=False)
     assert not differences, differences
     for process in scene.processes:
         assert process.faults() == []
+
+
+def latest(scene: Scene) -> float:
+    """The seconds from when a message was written to when all subscribers had it, at worst."""
+    had: dict[str, float] = {}
+    for subscriber in scene.subscribers:
+        for (_, message), at in zip(subscriber.events, subscriber.received, strict=True):
+            had[message] = max(at, had.get(message, at))
+    return max(had[id] - at for id, at in zip(scene.written.values(), scene.written_at, strict=True))
 
 
 async def all_changes(store: Store, workspace: str) -> list[Change]:
