@@ -8,24 +8,38 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
+from connect_inbox.server import background
+from connect_inbox.settings import Settings
+from schema.types.scalars import now
 from storage import redis_wire
 from storage.redis_wire import Direction, Health
 from storage.store import Store, open_store
+from storage.tokens import create_token
 from storage.wire import CHANNEL, open_wire
+from sync.upkeep import run_upkeep
+from tests.client import Subscription
 from tests.commands import wait_until
 from tests.proxy import proxy_to
 from tests.redis_server import RedisServer, free_port, need, need_redis, redis_server
+from tests.server import running
+from tests.soak.redis_outage import RETURN
+from tests.soak.two_processes import WITHOUT
+from tests.storage.deeds import influencer, send
 from tests.storage.test_wire import following, reached, written
 from tests.team import Team, create_team
 
 DEADLINE = 30.0  # seconds
+TEXTS = "subscription($since: String) { messageAdded(since: $since) { message { text } } }"
+SUBSCRIBERS = 20
 Opening = Callable[[str], AbstractAsyncContextManager[Store]]
 DOWN, BACK = "the wire is down", "the wire is back"
 
@@ -141,6 +155,61 @@ async def heard_by_others(redis: RedisServer, here: Store, teams: list[Team]) ->
                 message = await listening.get_message(ignore_subscribe_messages=True, timeout=1)
                 told |= json.loads(message["data"]) if message else {}
     return positions
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "silent"])
+async def test_every_subscriber_has_everything_two_seconds_after_redis_is_back(
+    opening: Opening, workspace: Team, redis: RedisServer, is_killed: bool
+) -> None:
+    async with two_stores(opening, redis.url) as (here, there), subscribers(there, workspace) as listening:
+        thread = await influencer(here, workspace, "Anna")
+        for _ in range(3):
+            await are_up(here, there)
+            await redis.kill() if is_killed else redis.pause()
+            await are_down(here, there)
+            for text in ("One", "Two", "Three"):
+                await send(here, workspace.member, thread, text)
+            await redis.start() if is_killed else redis.resume()
+            returned = time.monotonic()
+            assert await told(listening, 3) == SUBSCRIBERS * [["One", "Two", "Three"]]
+            assert time.monotonic() - returned < RETURN
+
+
+async def test_every_subscriber_has_a_change_in_fifteen_seconds_where_redis_is_never_there(
+    opening: Opening, workspace: Team
+) -> None:
+    """With upkeep as often as it is by default, which is all that a process then has of another one."""
+    nobody = f"redis://127.0.0.1:{free_port()}"
+    async with (
+        two_stores(opening, nobody) as (here, there),
+        background(run_upkeep(there, Settings().upkeep_interval, log_days=7)),
+        subscribers(there, workspace) as listening,
+    ):
+        thread = await influencer(here, workspace, "Anna")
+        for text in ("One", "Two"):
+            committing = time.monotonic()
+            await send(here, workspace.member, thread, text)
+            assert await told(listening, 1) == SUBSCRIBERS * [[text]]
+            assert time.monotonic() - committing < WITHOUT
+
+
+@asynccontextmanager
+async def subscribers(store: Store, team: Team) -> AsyncIterator[list[Subscription]]:
+    """Clients of a server on this store, from where the log is now."""
+    since = await store.log.position(team.id)
+    token, _ = await create_token(store, team.id, team.member.id, "test", [], now() + timedelta(days=1))
+    async with running(store, Settings()) as server, AsyncExitStack() as stack:
+        subscribing = [server.api(token).subscription(TEXTS, since=since) for _ in range(SUBSCRIBERS)]
+        yield [await stack.enter_async_context(each) for each in subscribing]
+
+
+async def told(subscriptions: list[Subscription], count: int) -> list[list[str]]:
+    """The next messages that each is told of."""
+
+    async def next_texts(subscription: Subscription) -> list[str]:
+        return [(await subscription.data())["message"]["text"] for _ in range(count)]
+
+    return await asyncio.gather(*map(next_texts, subscriptions))
 
 
 async def test_a_silent_partition_is_noticed_and_made_up_for(
