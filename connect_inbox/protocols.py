@@ -21,6 +21,7 @@ logger = logging.getLogger("connect_inbox.protocols")
 
 PING_INTERVAL = 5.0  # seconds between two pings
 PING_TIMEOUT = 7.0  # seconds that a client has to answer one in
+REQUEST_WAIT = 10.0  # seconds for a request to begin in, and for the rest of one that is answered already
 STALLED = 10.0  # seconds that a client may leave unread what was written
 CLOSE_WAIT = 2.0  # seconds for the reason of a cut to be delivered
 SEND_BUFFER = 256 * 1024  # bytes that the system holds for a client, beside those
@@ -198,12 +199,55 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
 
 
 class RequestProtocol(Impatient, H11Protocol):
-    """HTTP, whose connection is dropped where the client does not read the answer, be it a stream or a page."""
+    """HTTP, whose connection is dropped where the client does not read the answer, be it a stream or a page, and where
+    it begins no request in time: uvicorn waits for that only between two of them, and only as long as nothing comes.
+    """
+
+    _awaited: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of a WebSocket's connection too, which begins as a request."""
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower than asyncio's
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._no_longer_awaited()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_answering:
+            self._await_request()
+        super().data_received(data)
+        if self._is_answering:
+            self._no_longer_awaited()
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._no_longer_awaited()
+        if self.flow.write_paused:  # the WebSocket would not know, and write more
+            return self.transport.abort()
+        super().handle_websocket_upgrade(event)
+        opened = self.transport.get_protocol()
+        if isinstance(opened, SocketProtocol) and not opened.handshake_initiated:
+            self.transport.write(b"".join(opened.conn.data_to_send()))  # it says why, which uvicorn keeps to itself
+            self.transport.close()
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_request(self) -> None:
+        if self._awaited is None:
+            self._awaited = asyncio.get_running_loop().call_later(REQUEST_WAIT, self._leave)
+
+    def _no_longer_awaited(self) -> None:
+        if self._awaited is not None:
+            self._awaited.cancel()
+            self._awaited = None
+
+    def _leave(self) -> None:
+        self.transport.close()
+        self.await_end()
 
     def give_up(self) -> None:
         if self.scope is not None:

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
@@ -33,7 +33,8 @@ class Served:
     """A server of nothing, and what it holds for its sockets, in the order they came."""
 
     server: uvicorn.Server
-    sockets: list[SocketProtocol]
+    sockets: list[SocketProtocol] = field(default_factory=list)
+    going_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def connections(self) -> int:
@@ -57,23 +58,20 @@ class Served:
     async def socket(self) -> AsyncIterator[tuple[Reader, SocketProtocol]]:
         """A WebSocket, and the server's side of it."""
         async with self.client() as reader:
+            number = len(self.sockets)
             reader.transport.write(UPGRADE + b"\r\n")
             await until(lambda: b"\r\n\r\n" in reader.received)
             reader.received.clear()
-            yield reader, self.sockets[-1]
+            yield reader, self.sockets[number]
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    sockets: list[SocketProtocol] = []
-
+@pytest.fixture(name="served")
+async def a_server() -> AsyncIterator[Served]:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            [connection] = server.server_state.connections
-            assert isinstance(connection, RequestProtocol)
-            return await answer(send, connection.transport)
+            return await answer(scope["path"], send, served)
         protocol: SocketProtocol = scope["extensions"][EXTENSION]
-        sockets.append(protocol)
+        served.sockets.append(protocol)
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] != "websocket.disconnect":
@@ -85,21 +83,26 @@ async def served() -> AsyncIterator[Served]:
         log_config=None, timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
+    served = Served(server)
     running = asyncio.create_task(server.serve())
     await until(lambda: server.started)
     try:
-        yield Served(server, sockets)
+        yield served
     finally:
         server.should_exit = True
         await running
 
 
-async def answer(send: Send, transport: asyncio.Transport) -> None:
-    """An answer, of which a part is held for a client that does not read."""
+async def answer(path: str, send: Send, served: Served) -> None:
+    if path == "/wait":
+        await served.going_on.wait()
     await send({"type": "http.response.start", "status": 200})
-    while not transport.get_write_buffer_size():
-        await send({"type": "http.response.body", "body": b"-" * 1000, "more_body": True})
-    await send({"type": "http.response.body"})
+    if path == "/part":  # of which a part is held for a client that does not read
+        [connection] = served.server.server_state.connections
+        assert isinstance(connection, RequestProtocol)
+        while not connection.transport.get_write_buffer_size():
+            await send({"type": "http.response.body", "body": b"-" * 1000, "more_body": True})
+    await send({"type": "http.response.body", "body": b"-" * 5_000_000 if path == "/long" else b""})
 
 
 def frame(opcode: int, data: bytes = b"") -> bytes:
@@ -220,7 +223,7 @@ async def test_who_does_not_read_the_end_of_an_answer_is_cut_off(
     served.server.config.timeout_keep_alive = 1
     async with served.client() as reader:
         reader.transport.pause_reading()
-        reader.transport.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n")
+        reader.transport.write(b"GET /part HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n")
         await until(lambda: served.connections == 1)
         await until(lambda: served.connections == 0)
 
@@ -314,3 +317,56 @@ async def test_room_for_answers_is_not_room_for_another_message(served: Served) 
         protocol.resume_writing()
         assert not protocol.transport.is_reading()
         await until(protocol.transport.is_reading)  # it was taken
+
+
+GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
+REFUSED = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"  # it is answered without its body
+
+
+@pytest.mark.parametrize("begun", [b"", GET % b"/", REFUSED], ids=["first", "another", "refused"])
+async def test_a_request_that_does_not_come_in_time_is_waited_for_no_longer(
+    served: Served, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """Neither for one that comes byte by byte."""
+    monkeypatch.setattr(protocols, "REQUEST_WAIT", 0.3)
+    async with served.client() as reader:
+        reader.transport.write(begun)
+        await until(lambda: not begun or b"200 OK" in reader.received)
+
+        def is_lost_while_more_comes() -> bool:
+            reader.transport.write(b"x")
+            return reader.lost.done()
+
+        await until(is_lost_while_more_comes)
+        assert served.connections == 0
+
+
+async def test_a_client_that_says_nothing_is_waited_for_no_longer_and_others_stay(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "REQUEST_WAIT", 0.2)
+    async with served.client() as asking, served.socket() as (_, protocol), served.client() as silent:
+        asking.transport.write(GET % b"/wait")
+        async with asyncio.timeout(DEADLINE):
+            await silent.lost
+        assert not protocol.transport.is_closing()
+        served.going_on.set()
+        await until(lambda: b"200 OK" in asking.received)
+
+
+async def test_an_upgrade_with_too_many_headers_is_refused(served: Served) -> None:
+    async with served.client() as reader:
+        reader.transport.write(UPGRADE + b"a: b\r\n" * 200 + b"\r\n")
+        async with asyncio.timeout(DEADLINE):
+            await reader.lost
+        assert reader.received.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_an_upgrade_before_an_answer_is_read_is_refused(served: Served) -> None:
+    """A WebSocket would not know how much is held for its client already."""
+    async with served.client() as reader:
+        reader.transport.pause_reading()
+        reader.transport.write(GET % b"/long" + UPGRADE + b"\r\n")
+        await until(lambda: served.server.server_state.total_requests == 1)
+        await until(lambda: served.connections == 0)
+        assert served.sockets == []
