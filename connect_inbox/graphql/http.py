@@ -35,6 +35,7 @@ RESPONSE = "application/graphql-response+json"
 EVENTS = "text/event-stream"
 PREFLIGHT = "graphql-require-preflight"  # no link, image or form sends it, and browsers ask before they do
 HEARTBEAT = 12.0  # seconds of silence after which a comment tells proxies that the stream is alive
+BODY_WAIT = 30.0  # seconds for a request's body to come in
 ONLY_POST = {"allow": "POST"}
 COMPLETE = b"event: complete\ndata:\n\n"
 MOST_WAITING = 16  # events, or events that are written at once, that wait for a client to read them
@@ -250,12 +251,17 @@ def asked_in(parameters: QueryParams) -> dict[str, object]:
 
 
 async def body_of(request: HTTPRequest, most: int) -> bytes:
-    """A request's body, of which no more than `most` bytes are read."""
+    """A request's body, of which no more than `most` bytes are read, and no longer than `BODY_WAIT`."""
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            raise HTTPException(413, f"a body has at most {most} bytes")
+    try:
+        async with asyncio.timeout(BODY_WAIT):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most:
+                    raise HTTPException(413, f"a body has at most {most} bytes")
+    except TimeoutError:
+        told = f"a body comes within {BODY_WAIT:g} s"
+        raise HTTPException(408, told, {"connection": "close"}) from None  # RFC 9110, section 15.5.9
     return bytes(body)
 
 
