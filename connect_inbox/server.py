@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -41,6 +42,7 @@ class CannotStart(Exception):
 
 async def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serves until it is cancelled. `on_ready` gets the API's address once it answers there. Raises `CannotStart`."""
+    raise_file_limit()
     with listener(settings) as bound:
         address = public_address(settings, bound)
         opening = open_database(settings, address, with_keys=True)
@@ -48,6 +50,13 @@ async def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
             if not server.done():
                 on_ready(public_url(settings, bound))
             await asyncio.shield(server)
+
+
+def raise_file_limit() -> None:
+    """As many open files as are allowed, of which each connection is one: what is set is often 1,024 of them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows any number, and sets none that is as large
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def sync(settings: Settings, on_ready: Callable[[], None]) -> None:
