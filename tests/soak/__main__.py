@@ -27,7 +27,7 @@ from storage.embedded import embedded_engine
 from storage.store import open_store
 from tests import client, sse, test_executor
 from tests.server import running
-from tests.soak import kills, mail, paging, redis_outage, two_processes
+from tests.soak import kills, mail, paging, redis_outage, shutdown, stalled, two_processes
 from tests.soak.two_processes import Load
 from tests.storage import log_model
 
@@ -67,6 +67,14 @@ async def soak_paging(soak: Soak) -> str:
     async with open_store(soak.uri, soak.database) as store, running(store, UNLIMITED) as server:
         threads, changes = soak.scaled(300, 36), soak.scaled(4000, 100)
         return await paging.run(store, server, threads=threads, changes=changes, writers=10, seed=soak.seed)
+
+
+async def soak_stalled(soak: Soak) -> str:
+    return await stalled.run(soak.uri, soak.scaled(2000, 100), stalled=5)
+
+
+async def soak_shutdown(soak: Soak) -> str:
+    return await shutdown.run(soak.uri, soak.database, soak.folder, soak.scaled(200, 20), stalled=5)
 
 
 async def soak_kills(soak: Soak) -> str:
@@ -113,6 +121,8 @@ PARTS: dict[str, Callable[[Soak], Awaitable[str]]] = {
     "two processes": soak_two_processes,
     "redis outage": soak_redis_outage,
     "paging": soak_paging,
+    "stalled": soak_stalled,
+    "shutdown": soak_shutdown,
     "kills": soak_kills,
     "mail": soak_mail,
     "log model": soak_model,
