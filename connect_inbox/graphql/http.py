@@ -54,6 +54,7 @@ class Endpoint:
         self._origins = origins
         self._max_body_size = max_body_size
         self._streams: set[Stream] = set()
+        self._is_stopped = False
         self.cut_off = 0  # event streams whose client did not read
 
     @property
@@ -62,9 +63,11 @@ class Endpoint:
         return len(self._streams)
 
     def stop(self) -> None:
-        """Breaks off all event streams: the server is about to end, and would wait for them."""
+        """Breaks off all subscriptions: the server is about to end, and would wait for them as for any answer."""
+        self._is_stopped = True
         for stream in self._streams:
-            stream.break_off()
+            if stream.is_subscription:
+                stream.break_off()
 
     async def __call__(self, request: HTTPRequest) -> Response:
         is_post = request.method == "POST"
@@ -165,6 +168,9 @@ class Endpoint:
         try:
             operation, limit = self._intake.prepare(asked, stream.caller, address)
             if operation.kind is OperationType.SUBSCRIPTION:
+                stream.is_subscription = True
+                if self._is_stopped:
+                    return stream.break_off()
                 await self._groups.subscribe(operation, stream)
                 return
             context = Context(self._store, await read_for(self._store, stream.caller), limit)
@@ -179,6 +185,7 @@ class Stream(Subscriber):
 
     def __init__(self, gate: Gate, admitted: Pass) -> None:
         super().__init__(admitted.caller, gate)
+        self.is_subscription = False
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
 
     async def pieces(self) -> AsyncIterator[bytes]:
