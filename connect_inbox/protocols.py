@@ -12,7 +12,6 @@ import socket
 import struct
 from typing import Any, cast
 
-from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -119,27 +118,26 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._turn = asyncio.Lock()
+        self._owed = b""
 
     async def run_asgi(self) -> None:
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
         await super().run_asgi()
         self.await_end()
 
-    def pause_writing(self) -> None:
-        """Nothing more is taken in either: pings would be answered into what is not read."""
-        super().pause_writing()
-        self.transport.pause_reading()
+    def handle_ping(self) -> None:
+        """Of pings that come while there is no room, the last is answered when there is (RFC 6455, section 5.5.3)."""
+        pongs = self.conn.data_to_send()
+        if self.writable.is_set() or self.conn.close_rcvd is not None:  # whose answer is among them
+            self.transport.write(b"".join(pongs))
+        elif pongs:
+            self._owed = pongs[-1]
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if not self.read_paused:
-            self.transport.resume_reading()
-
-    async def receive(self) -> ASGIReceiveEvent:
-        message = await super().receive()
-        if not self.writable.is_set():
-            self.transport.pause_reading()  # which has just been resumed
-        return message
+        if self._owed and self.is_writable:
+            self.transport.write(self._owed)
+        self._owed = b""
 
     @property
     def is_writable(self) -> bool:
@@ -173,16 +171,13 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
             return
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.read_paused = False
-        if self.writable.is_set():
+        if self.read_paused:
+            self.read_paused = False
             self.transport.resume_reading()
         self.stop_keepalive()
         self.close_timer = self.loop.call_later(CLOSE_WAIT, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
-        if not self.writable.is_set():  # the answer is not taken in, and how long that lasts is bounded
-            self.pong_timer = self.loop.call_later(PING_TIMEOUT, self.keepalive_timeout)
-            return
         # uvicorn closes with 1011 here, after which graphql-ws does not come back.
         self.pong_timer = None
         self.pending_ping_payload = None

@@ -34,6 +34,7 @@ class Served:
 
     server: uvicorn.Server
     sockets: list[SocketProtocol] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
     going_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -75,8 +76,7 @@ async def a_server() -> AsyncIterator[Served]:
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] != "websocket.disconnect":
-            if message["text"] == "echo":
-                await protocol.write(text_frame(b"echo"))
+            served.taken.append(message["text"])
 
     config = uvicorn.Config(
         app, port=0, http=RequestProtocol, ws=SocketProtocol, ws_ping_interval=None, ws_max_size=LIMIT, lifespan="off",
@@ -110,7 +110,7 @@ def frame(opcode: int, data: bytes = b"") -> bytes:
     return struct.pack("!BBHI", 0x80 | opcode, 0x80 | 126, len(data), 0) + data
 
 
-TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+TEXT, CLOSE, PING = 1, 8, 9
 PINGS = frame(PING, b"x" * 125) * 1000
 CLOSED = frame(CLOSE, struct.pack("!H", 1000))
 
@@ -256,20 +256,15 @@ async def test_at_the_end_of_the_server_no_socket_keeps_the_others_from_theirs(
     assert [each.name for each in caplog.records if each.exc_info] == ["connect_inbox.protocols"]
 
 
-@pytest.mark.parametrize(
-    "before",
-    [b"", frame(TEXT, b"hello"), frame(TEXT, b"echo") * 2],
-    ids=["pings", "a message that is taken", "a message that is not"],
-)
-async def test_pings_that_are_answered_unread_are_not_held(
-    served: Served, monkeypatch: pytest.MonkeyPatch, before: bytes
+async def test_answers_to_pings_are_not_held_for_who_does_not_read(
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocols, "STALLED", 0.2)
     monkeypatch.setattr(protocols, "CLOSE_WAIT", 0.5)
     async with served.socket() as (reader, protocol):
         reader.transport.pause_reading()
         fill_partly(protocol)
-        protocol.data_received(before + PINGS)
+        protocol.data_received(PINGS)
         reader.transport.write(PINGS * 20)
         held = 0
 
@@ -282,41 +277,31 @@ async def test_pings_that_are_answered_unread_are_not_held(
         assert held < 400_000  # the room there is, and the answers to what is taken in at once
 
 
-async def test_pings_are_answered_when_there_is_room_again_and_what_follows_them_is_taken(served: Served) -> None:
+async def test_the_last_ping_is_answered_when_there_is_room_again(served: Served) -> None:
     async with served.socket() as (reader, protocol):
         reader.transport.pause_reading()
         filled = fill(protocol)
-        reader.transport.write(PINGS + CLOSED)
+        reader.transport.write(PINGS + frame(PING, b"last") + frame(TEXT, b"hello"))
+        await until(lambda: served.taken == ["hello"])
+        reader.transport.resume_reading()
+        await until(lambda: len(reader.received) >= filled + 6)
+        protocol.pause_writing()
+        protocol.resume_writing()
+        reader.transport.write(frame(PING, b"another"))
+        await until(lambda: reader.received.endswith(b"another"))
+        assert reader.received[filled:] == b"\x8a\x04last" + b"\x8a\x07another"
+
+
+async def test_who_pings_and_ends_a_socket_is_answered_that_it_has_ended(served: Served) -> None:
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        fill(protocol)
+        protocol.data_received(PINGS + CLOSED)
+        assert protocol.transport.is_closing()
         reader.transport.resume_reading()
         async with asyncio.timeout(DEADLINE):
             await reader.lost
-        assert len(reader.received) == filled + 1000 * 127 + 4
-
-
-async def test_an_answer_to_a_ping_may_come_while_nothing_is_read(served: Served) -> None:
-    served.server.config.ws_ping_interval = 0.01
-    served.server.config.ws_ping_timeout = 3600
-    async with served.socket() as (reader, protocol):
-        reader.transport.pause_reading()
-        await until(lambda: protocol.pending_ping_payload is not None)
-        asked = protocol.pending_ping_payload
-        assert asked is not None
-        fill(protocol)
-        reader.transport.write(frame(PONG, asked))
-        protocol.keepalive_timeout()
-        assert not protocol.close_sent
-        reader.transport.resume_reading()
-        await until(lambda: protocol.pending_ping_payload != asked)
-        assert not protocol.close_sent
-
-
-async def test_room_for_answers_is_not_room_for_another_message(served: Served) -> None:
-    async with served.socket() as (_, protocol):
-        protocol.pause_writing()
-        protocol.data_received(frame(TEXT, b"hello"))
-        protocol.resume_writing()
-        assert not protocol.transport.is_reading()
-        await until(protocol.transport.is_reading)  # it was taken
+        assert reader.received.endswith(struct.pack("!BBH", 0x80 | CLOSE, 2, 1000))
 
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
