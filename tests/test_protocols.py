@@ -313,7 +313,7 @@ async def test_a_request_that_does_not_come_in_time_is_waited_for_no_longer(
     served: Served, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     """Neither for one that comes byte by byte."""
-    monkeypatch.setattr(protocols, "REQUEST_WAIT", 0.3)
+    monkeypatch.setattr(protocols, "REQUEST_WAIT", 1.0)
     async with served.client() as reader:
         reader.transport.write(begun)
         await until(lambda: not begun or b"200 OK" in reader.received)
@@ -329,7 +329,7 @@ async def test_a_request_that_does_not_come_in_time_is_waited_for_no_longer(
 async def test_a_client_that_says_nothing_is_waited_for_no_longer_and_others_stay(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocols, "REQUEST_WAIT", 0.2)
+    monkeypatch.setattr(protocols, "REQUEST_WAIT", 1.0)
     async with served.client() as asking, served.socket() as (_, protocol), served.client() as silent:
         asking.transport.write(GET % b"/wait")
         async with asyncio.timeout(DEADLINE):
