@@ -28,7 +28,6 @@ from connect_inbox.graphql import operation as operations
 from connect_inbox.graphql.operation import Failed, Operation
 from connect_inbox.graphql.outcomes import timed
 from connect_inbox.logs import begin_request
-from connect_inbox.protocols import CHUNK
 from connect_inbox.timings import Timings
 from resolvers.context import Context
 from resolvers.feed import Feed, may_know
@@ -40,6 +39,8 @@ from storage.store import Store
 
 SLICE = 100  # subscribers that are handed something before others may run
 FIRST_STEP = 10  # changes that one who walks executes at first
+STEP_SIZE = 256 * 1024  # bytes that they are to come to, from then on
+READ_AHEAD = 8  # times as many are read of the log at once
 STEPS = 8  # of those who walk, that are executed at a time
 
 
@@ -178,22 +179,34 @@ class Group:
     async def catch_up(self, subscriber: Subscriber) -> None:
         """Hands over what the group is ahead by, at the client's pace; then the subscriber has joined."""
         most = FIRST_STEP
-        while subscriber.group is self and not self._joins(subscriber):
-            async with self._groups.steps:
-                left, most = await self._step(subscriber, most)
-            if left is not None:
-                await subscriber.send(left.data)
-                self._handed_over(subscriber, [left])
+        with self._log.head(self._caller.workspace).followed():
+            while subscriber.group is self and not self._joins(subscriber):
+                async with self._groups.steps:
+                    left, most = await self._go_on(subscriber, most)
+                if left is not None:
+                    await subscriber.send(left.data)
+                    self._handed_over(subscriber, [left])
 
-    async def _step(self, subscriber: Subscriber, most: int) -> tuple[Payload | None, int]:
-        """Executes a few changes, and hands over what there is room for.
+    async def _go_on(self, subscriber: Subscriber, most: int) -> tuple[Payload | None, int]:
+        """Hands over the next changes, a few at a time, as far as there is room.
 
-        Returns what comes first of the rest, and how many changes to go on with.
+        Returns what there was no room for first, and how many changes to execute next.
         """
         assert subscriber.behind is not None
-        batch = await next_batch(self._log, self._caller.workspace, subscriber.behind, most)
+        batch = await next_batch(self._log, self._caller.workspace, subscriber.behind, min(READ_AHEAD * most, STEP))
         if not batch.changes:  # the log was begun anew, and the others are about to be told
             await asyncio.sleep(0)
+        changes = batch.changes
+        while changes:
+            step, changes = changes[:most], changes[most:]
+            left, size = await self._step(subscriber, Batch(batch.epoch, step[-1].position, step))
+            if left is not None:
+                return left, 1
+            most = following(most, size)
+        return None, most
+
+    async def _step(self, subscriber: Subscriber, batch: Batch) -> tuple[Payload | None, int]:
+        """Executes a batch, and hands over what there is room for: what is left first, and what a change came to."""
         payloads, failed = await self.tell(batch)
         wanted = [payload for payload in payloads if subscriber.concerns(payload)]
         if wanted:
@@ -201,11 +214,11 @@ class Group:
             taken = subscriber.offer([payload.data for payload in wanted])
             self._handed_over(subscriber, wanted[:taken])
             if taken < len(wanted):
-                return wanted[taken], 1
+                return wanted[taken], 0
         if failed is not None:
             raise failed
         subscriber.behind = at(batch, batch.reached)
-        return None, following(most, payloads)
+        return None, sum(len(payload.data) for payload in payloads) // len(batch.changes)
 
     def _handed_over(self, subscriber: Subscriber, payloads: list[Payload]) -> None:
         assert subscriber.behind is not None
@@ -303,11 +316,9 @@ class Group:
         subscriber.walk()
 
 
-def following(most: int, payloads: list[Payload]) -> int:
-    """How many changes to execute after so many that came to this: more, if that is written at once."""
-    size = sum(len(payload.data) for payload in payloads)
-    fitting = len(payloads) * CHUNK // size if size else STEP
-    return max(1, min(2 * most, fitting, STEP))
+def following(most: int, size: int) -> int:
+    """How many changes to execute after so many, of which each came to so many bytes."""
+    return max(1, min(2 * most, STEP_SIZE // size if size else STEP, STEP))
 
 
 def at(batch: Batch, position: int) -> Batch:
