@@ -22,7 +22,7 @@ from tests.soak.two_processes import Load, Scene, add_message, kill_a_process
 SELDOM = 60.0  # seconds between two looks for others' changes, the most there may be
 MEANWHILE = 20  # messages that are written while Redis is away, and while it is silent, whatever the others do
 RETURN = 2.0  # seconds after the return of Redis in which every subscriber must have everything
-QUIET = 0.5  # seconds without an event, after which whoever could be told of something has been
+QUIET = 1.0  # seconds without an event, after which whoever could be told of something has been
 DEADLINE = 60.0  # seconds
 
 
