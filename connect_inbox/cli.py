@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from argparse import ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
@@ -29,6 +30,7 @@ from storage.store import Store
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit codes
 SCHEMA_FILE = Path(schema.__path__[0]) / "schema.graphql"
 PARENT_CHECK = 0.5  # seconds
+LONGEST_END = 9.0  # seconds
 
 Command = Callable[[Store, Namespace], Awaitable[None]]
 
@@ -227,14 +229,29 @@ async def execute(arguments: Namespace, environ: Mapping[str, str]) -> int:
     return FAILED
 
 
-async def until_stopped(work: Coroutine[Any, Any, int]) -> int:
+async def until_stopped(work: Coroutine[Any, Any, int], stopped: int) -> int:
     """Runs it until it ends, or is cancelled by a signal or by the end of the `make` that started us."""
     task = asyncio.current_task()
     assert task is not None, "a coroutine runs in a task"
+
+    def stop() -> None:
+        task.cancel()
+        end_for_certain(stopped)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     async with server.background(end_with_make(task)):
         return await work
+
+
+def end_for_certain(code: int) -> None:
+    """Ends the process in some seconds, as if it was killed, which loses nothing.
+
+    The driver's threads, and its goodbye to the database, wait for one that does not answer, and cannot be cancelled.
+    """
+    timer = threading.Timer(LONGEST_END, os._exit, [code])
+    timer.daemon = True  # or the process would wait for it
+    timer.start()
 
 
 async def end_with_make(task: asyncio.Task[Any]) -> None:
@@ -253,6 +270,6 @@ def main() -> int:
     arguments = build_parser().parse_args()
     logs.set_up("text", "warning")  # a server tells more, as its settings say
     try:
-        return asyncio.run(until_stopped(execute(arguments, os.environ)))
+        return asyncio.run(until_stopped(execute(arguments, os.environ), int(arguments.stopped)))
     except asyncio.CancelledError:
         return int(arguments.stopped)

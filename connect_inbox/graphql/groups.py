@@ -7,9 +7,9 @@ room for more, walks the log by itself, at its client's pace, until it is where 
     walking    executes for itself, waits for its client; joins its group when it has caught up
     joined     is handed what the group executes, without waiting; leaves it when there is no room
 
-Nothing is queued for a client, so nothing is dropped and nothing grows. One who walks and finds no room holds a single
-event while it waits; what was executed beyond that is executed again. Whether its token is still good is asked at each
-delivery.
+Nothing is queued for a client, so nothing is dropped and nothing grows. Those of one client walk in turns, and one that
+finds no room holds a single event while it waits; what was executed beyond that is executed again. Whether its token is
+still good is asked at each delivery.
 
 An event that cannot be executed, for a fault of ours, ends the subscriptions that it is for, after what came before it:
 it is told to them when they come back with their last position.
@@ -59,8 +59,9 @@ Executed = tuple[list[Payload], Failed | None]  # what was executed, up to what 
 class Subscriber(ABC):
     """One client's subscription, at a cursor. Transports say how it is handed to."""
 
-    def __init__(self, caller: Caller, gate: Gate) -> None:
+    def __init__(self, caller: Caller, gate: Gate, turn: asyncio.Lock | None = None) -> None:
         self.caller = caller
+        self.turn = turn or asyncio.Lock()  # of all that walk for the same client
         self._gate = gate
         self.group: Group | None = None
         self.behind: Batch | None = None  # everything up to here was handed over
@@ -181,11 +182,17 @@ class Group:
         most = FIRST_STEP
         with self._log.head(self._caller.workspace).followed():
             while subscriber.group is self and not self._joins(subscriber):
-                async with self._groups.steps:
-                    left, most = await self._go_on(subscriber, most)
-                if left is not None:
-                    await subscriber.send(left.data)
-                    self._handed_over(subscriber, [left])
+                async with subscriber.turn:
+                    most = await self._walk_on(subscriber, most)
+
+    async def _walk_on(self, subscriber: Subscriber, most: int) -> int:
+        """Hands over a few changes, and waits for room for the first that there is none for; how many to go on with."""
+        async with self._groups.steps:
+            left, most = await self._go_on(subscriber, most)
+        if left is not None:
+            await subscriber.send(left.data)
+            self._handed_over(subscriber, [left])
+        return most
 
     async def _go_on(self, subscriber: Subscriber, most: int) -> tuple[Payload | None, int]:
         """Hands over the next changes, a few at a time, as far as there is room.

@@ -72,6 +72,7 @@ class Connection:
 
     def __init__(self, socket: WebSocket, sockets: Sockets) -> None:
         self.gate = sockets.gate
+        self.turn = asyncio.Lock()
         self._socket = socket
         self._sockets = sockets
         self._intake = sockets.intake
@@ -256,7 +257,7 @@ class SocketSubscriber(Subscriber):
     """A subscription over a socket."""
 
     def __init__(self, connection: Connection, name: str, caller: Caller) -> None:
-        super().__init__(caller, connection.gate)
+        super().__init__(caller, connection.gate, connection.turn)
         self._connection = connection
         self._name = name
         self._before = b'{"id":' + orjson.dumps(name) + b',"type":"next","payload":'

@@ -14,13 +14,17 @@ from connect_inbox.graphql.documents import Documents
 from connect_inbox.graphql.groups import Executed, Group, Groups, Payload, Subscriber
 from connect_inbox.graphql.limits import Limits
 from connect_inbox.graphql.operation import Operation, Request
+from connect_inbox.settings import Settings
 from schema.types.context import Caller
 from schema.types.message import MessageDirection, MessageKind
 from storage.feed import Batch
 from storage.messages import NewMessage, add_messages
+from storage.store import Store
 from storage.workspaces import begin_epoch
-from tests.api.conftest import Brand
+from tests.api.conftest import Brand, create_brand
 from tests.client import DEADLINE, until
+from tests.raw_socket import masked, raw_subscription
+from tests.server import running
 
 FOLLOW = "subscription($since: String) { messageAdded(since: $since) { position message { text } } }"
 LONG = 49_000  # characters
@@ -184,3 +188,28 @@ async def test_one_who_waits_for_room_while_the_log_is_begun_anew_is_told(brand:
         slow.going_on.set()
         await until(lambda: slow.error is not None)
     assert len(slow.taken) == 6 and (len(groups), groups.subscribers) == (0, 0)
+
+
+async def test_of_all_that_walk_for_a_socket_one_holds_an_event(
+    store: Store, monkeypatch: pytest.MonkeyPatch, steps: list[int]
+) -> None:
+    count = 10
+    async with running(store, Settings()) as server:
+        brand = await create_brand(store, server)
+        thread = (await brand.influencer())["thread"]
+        since = await brand.position()
+        async with raw_subscription(server, brand.viewer.token, FOLLOW, since=since) as slow:
+            for number in range(1, count):
+                query = {"query": FOLLOW.replace("text", f"a{number}: text"), "variables": {"since": since}}
+                slow.transport.write(masked({"type": "subscribe", "id": f"a{number}", "payload": query}))
+            await brand.send(thread)
+            await until(lambda: slow.received.count(b'"type":"next"') == count)
+            slow.transport.pause_reading()
+            steps.clear()
+            await write(brand, 20, LONG)
+            await until(lambda: len(steps) > count)  # the groups have told, and there is one who walks
+            for _ in range(10):
+                await brand.position()  # time enough for others to walk
+                assert held() <= 2
+            slow.transport.resume_reading()
+            await until(lambda: slow.received.count(b'"type":"next"') == 21 * count)
