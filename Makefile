@@ -13,7 +13,7 @@ PACKAGES := connect_inbox schema resolvers sync storage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test check soak schemathesis bench fanout lock clean
+.PHONY: help install demo serve test check soak schemathesis oldest bench fanout lock clean
 
 help:
 	@echo "make install  set up .venv from the lock files"
@@ -23,6 +23,7 @@ help:
 	@echo "make check    lint, format, types, layers, schema"
 	@echo "make soak     run the long test                    (ARGS: --scale 0.1)"
 	@echo "make schemathesis  ask a demo for what its schema allows, in an environment made for it"
+	@echo "make oldest   test the wire with the oldest redis-py that is supported"
 	@echo "make bench    measure                              (ARGS: for bench)"
 	@echo "make fanout   measure the fan-out, beside others'  (ARGS: for bench.fanout)"
 	@echo "make lock     renew the lock files, Python's and npm's"
@@ -85,6 +86,14 @@ soak: install
 schemathesis: install
 	@$(BIN)/python -m tests.schemathesis
 
+oldest: install
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--target "$$folder" -r tests/oldest/requirements.txt; \
+	export PYTHONPATH="$$folder"; \
+	$(BIN)/python -c 'import redis; print("redis-py", redis.__version__)'; \
+	$(BIN)/pytest -n auto tests/test_redis.py
+
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -103,7 +112,8 @@ lock:
 	$(COMPILE) pyproject.toml --upgrade --group build --output-file requirements.txt; \
 	$(COMPILE) pyproject.toml --upgrade --group dev --constraints requirements.txt \
 		--output-file requirements-dev.txt; \
-	$(COMPILE) tests/schemathesis/requirements.in --upgrade --output-file tests/schemathesis/requirements.txt
+	$(COMPILE) tests/schemathesis/requirements.in --upgrade --output-file tests/schemathesis/requirements.txt; \
+	$(COMPILE) tests/oldest/requirements.in --upgrade --output-file tests/oldest/requirements.txt
 ifdef NPM
 	@cd tests/npm && npm update --silent --package-lock-only --no-audit --no-fund
 else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from storage.store import Store, open_store
 from storage.tokens import create_token, hash_of
 from tests.api_process import api_process
 from tests.client import Api, Json, Server
+from tests.commands import environment, started
 from tests.npm_client import DEADLINE, Client, needs_node, subscribed
 from tests.proxy import proxy_to
 from tests.server import running
@@ -108,8 +110,22 @@ async def test_what_came_while_the_connection_was_cut_comes_once_and_in_order(
     place: Place, transport: str, back: str
 ) -> None:
     """`back` is how the client comes back: by its own next attempt, or as a new client with the last position."""
-    writer, (token, _), retries = place.writer, await place.token(), 5 if back == "retry" else 0
-    async with proxy_to(place.server.url) as proxy:
+    token, _ = await place.token()
+    await assert_nothing_is_missed(place.server.url, token, place.writer, transport, back)
+
+
+@pytest.mark.parametrize("transport", BOTH)
+async def test_so_it_is_with_the_demo(tmp_path: Path, http: httpx2.AsyncClient, transport: str) -> None:
+    demo = ["demo", "--port", 0, "--json", "--influencers", 8, "--no-traffic"]
+    async with started(*demo, env=environment(TMPDIR=tmp_path)) as (_, line):
+        ready = json.loads(line)
+        writer = await writer_of(Server(ready["url"], http).api(ready["memberToken"]))
+        await assert_nothing_is_missed(ready["url"], ready["secondMemberToken"], writer, transport, "again")
+
+
+async def assert_nothing_is_missed(url: str, token: str, writer: Writer, transport: str, back: str) -> None:
+    retries = 5 if back == "retry" else 0
+    async with proxy_to(url) as proxy:
         async with subscribed(transport, proxy.url, [token], await writer.position(), retries) as client:
             assert await writer.write(3, "Before") == await client.values(3)
             proxy.cut()

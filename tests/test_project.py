@@ -71,7 +71,7 @@ def test_no_file_names_a_registry() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, "tests/schemathesis/requirements.txt"])
+@pytest.mark.parametrize("lock", [*LOCKS, "tests/schemathesis/requirements.txt", "tests/oldest/requirements.txt"])
 def test_every_locked_requirement_has_a_version_and_hashes(lock: str) -> None:
     requirements = locked(lock)
     assert requirements
