@@ -19,6 +19,7 @@ from tests.databases import database_of_its_own
 from tests.team import Team, create_team
 
 TESTS = Path(__file__).parent
+MOST_WORKERS = 12
 MEMORY = Path("/dev/shm")  # where there is one, the database does not wait for a disk
 
 
@@ -39,8 +40,8 @@ def shares(file: str) -> bool:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core, as many tests wait for something."""
-    return 2 * (os.cpu_count() or 1)
+    """Three for each core, as many tests wait for something; but each has a database server of its own."""
+    return min(3 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:

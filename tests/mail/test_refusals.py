@@ -16,6 +16,7 @@ from tests.mail.office import ADA, FAST, House, Office, a_mail
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
+QUICK = replace(FAST, first_pause=0.05)
 TEXTS = {8: "first", 9: "second", 10: "third", 11: "fourth"}
 LIST = b'* LIST (\\HasNoChildren) "/" INBOX\r\nTAG OK done\r\n'
 EXAMINE = b"* 3 EXISTS\r\n* OK [UIDVALIDITY 5] valid\r\n* OK [UIDNEXT %d] next\r\nTAG OK done\r\n"
@@ -113,7 +114,7 @@ async def come(office: Office, thread: str, *texts: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_mail_that_is_not_given_stops_no_other_and_is_taken_in_once_it_is_given(house: House, way: str) -> None:
-    async with house.office(replace(FAST, again=0.5)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.5)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", WAYS[way])
         await come(office, ada, "first", "third", "fourth")
@@ -130,7 +131,7 @@ async def test_a_mail_that_is_not_given_stops_no_other_and_is_taken_in_once_it_i
 
 
 async def test_a_mail_that_is_not_given_is_asked_for_when_a_member_says_so(house: House) -> None:
-    async with house.office(replace(FAST, longest_pause=30.0)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, longest_pause=30.0)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", WAYS["a refusal"])
         await come(office, ada, "first", "third", "fourth")
@@ -145,7 +146,7 @@ async def test_a_mail_that_is_not_given_is_asked_for_when_a_member_says_so(house
 
 
 async def test_a_header_that_is_not_given_stops_no_other_mail(house: House) -> None:
-    async with house.office(replace(FAST, again=0.5)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.5)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "HEADER", WAYS["a refusal"])
         await come(office, ada, "first", "third", "fourth")
@@ -157,7 +158,7 @@ async def test_a_header_that_is_not_given_stops_no_other_mail(house: House) -> N
 
 async def test_many_mails_that_are_not_given_stop_no_other(house: House) -> None:
     """However long the pauses are after failures in a row, as each that is set aside is done with."""
-    async with house.office(replace(FAST, first_pause=0.05, longest_pause=3600.0)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, longest_pause=3600.0)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         shelf.of = frozenset({8, 9, 10})
         fill(shelf, "", WAYS["a refusal"])
@@ -171,7 +172,7 @@ async def test_many_mails_that_are_not_given_stop_no_other(house: House) -> None
 
 
 async def test_a_mail_that_was_put_aside_is_asked_for_no_more(house: House) -> None:
-    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.3)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", WAYS["a refusal"])
         await come(office, ada, "first", "third", "fourth")
@@ -187,7 +188,7 @@ async def test_a_mail_that_was_put_aside_is_asked_for_no_more(house: House) -> N
 
 
 async def test_a_mail_that_is_not_there_any_more_is_waited_for_no_more(house: House) -> None:
-    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.3)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", WAYS["a refusal"])
         await come(office, ada, "first", "third", "fourth")
@@ -202,7 +203,7 @@ async def test_a_mail_that_came_is_told_of_though_who_took_it_in_was_killed(
         pass
 
     monkeypatch.setattr(quarantine, "settle_refused", killed)
-    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.3)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", WAYS["a refusal"])
         await come(office, ada, "first", "third", "fourth")
@@ -212,7 +213,7 @@ async def test_a_mail_that_came_is_told_of_though_who_took_it_in_was_killed(
 
 
 async def test_a_mail_that_is_there_and_was_given_empty_is_missed_by_the_check(house: House) -> None:
-    async with house.office() as office, shelf_in(office) as shelf:
+    async with house.office(QUICK) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", b"TAG OK done\r\n")
         await come(office, ada, "first", "third", "fourth")
@@ -223,7 +224,7 @@ async def test_a_mail_that_is_there_and_was_given_empty_is_missed_by_the_check(h
 
 
 async def test_a_sent_folder_that_cannot_be_opened_keeps_nothing_from_coming_in(house: House) -> None:
-    async with house.office(replace(FAST, again=0.3)) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.3)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         opened = shelf.hostile.answers["EXAMINE"]
 
