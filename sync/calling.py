@@ -7,7 +7,7 @@ import socket
 import ssl
 from functools import lru_cache
 
-from sync.hosts import HostRefused, resolve_all
+from sync.hosts import HostRefused, resolve
 from sync.mail_server import Failure, MailServer, MailServerFailed
 
 
@@ -16,7 +16,7 @@ async def call(server: MailServer, seconds: float) -> socket.socket:
     if server.encryption == "none" and not is_allowed(server):
         raise MailServerFailed(Failure.TLS, "without encryption only hosts are called that are allowed by name")
     try:
-        addresses = await resolve_all(server.host, server.port, server.allowed_hosts)
+        addresses = await resolve(server.host, server.port, server.allowed_hosts)
     except HostRefused as refused:
         raise MailServerFailed(Failure.HOST, refused.reason) from None
     return await called(addresses, server.port, seconds)

@@ -47,12 +47,7 @@ async def addresses_of(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-async def resolve(host: str, port: int, allowed: frozenset[str], lookup: Lookup = addresses_of) -> str:
-    """The best address to connect to, as `resolve_all` has them."""
-    return (await resolve_all(host, port, allowed, lookup))[0]
-
-
-async def resolve_all(host: str, port: int, allowed: frozenset[str], lookup: Lookup = addresses_of) -> list[str]:
+async def resolve(host: str, port: int, allowed: frozenset[str], lookup: Lookup = addresses_of) -> list[str]:
     """Where the host can be reached, to be tried in this order.
 
     Raises `HostRefused`, also where only one of several addresses is not public.
