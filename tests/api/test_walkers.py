@@ -102,17 +102,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def held() -> int:
     """Events that are executed, and held by anybody."""
     gc.collect()
-    return sum(isinstance(each, Payload) for each in gc.get_objects())
+    return sum(type(each) is Payload for each in gc.get_objects())  # isinstance would ask proxies of what is gone
 
 
 async def test_one_who_finds_no_room_holds_a_single_event(brand: Brand, caller: Caller, steps: list[int]) -> None:
     since = await brand.position()
     await write(brand, 60, 10)
     groups, slow = Groups(brand.store), client(brand, caller, room=33)
+    others = held()
     async with asyncio.timeout(DEADLINE):
         await groups.subscribe(operation_since(since), slow)
         await until(lambda: slow.waits == 1)
-        assert held() == 1 and len(slow.taken) == 33
+        assert held() == others + 1 and len(slow.taken) == 33
         slow.going_on.set()
         await until(lambda: len(slow.taken) == 60 and slow.walking is None)
     assert len(set(slow.taken)) == 60 and slow.taken == sorted(slow.taken, key=position_of)
@@ -206,10 +207,11 @@ async def test_of_all_that_walk_for_a_socket_one_holds_an_event(
             await until(lambda: slow.received.count(b'"type":"next"') == count)
             slow.transport.pause_reading()
             steps.clear()
+            others = held()
             await write(brand, 20, LONG)
             await until(lambda: len(steps) > count)  # the groups have told, and there is one who walks
             for _ in range(10):
                 await brand.position()  # time enough for others to walk
-                assert held() <= 2
+                assert held() <= others + 2
             slow.transport.resume_reading()
             await until(lambda: slow.received.count(b'"type":"next"') == 21 * count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -47,10 +48,13 @@ async def ticking() -> AsyncIterator[list[float]]:
             await asyncio.sleep(0.001)
             turns.append(time.thread_time() - before)
 
+    gc.collect()
+    gc.disable()  # how long that takes depends on what other tests have left
     ticker = asyncio.create_task(tick())
     try:
         yield turns
     finally:
+        gc.enable()
         ticker.cancel()
         await asyncio.wait([ticker])
 
