@@ -114,13 +114,13 @@ async def test_what_came_while_the_connection_was_cut_comes_once_and_in_order(
     await assert_nothing_is_missed(place.server.url, token, place.writer, transport, back)
 
 
-@pytest.mark.parametrize("transport", BOTH)
-async def test_so_it_is_with_the_demo(tmp_path: Path, http: httpx2.AsyncClient, transport: str) -> None:
+async def test_so_it_is_with_the_demo(tmp_path: Path, http: httpx2.AsyncClient) -> None:
     demo = ["demo", "--port", 0, "--json", "--influencers", 8, "--no-traffic"]
     async with started(*demo, env=environment(TMPDIR=tmp_path)) as (_, line):
         ready = json.loads(line)
         writer = await writer_of(Server(ready["url"], http).api(ready["memberToken"]))
-        await assert_nothing_is_missed(ready["url"], ready["secondMemberToken"], writer, transport, "again")
+        for transport in BOTH:
+            await assert_nothing_is_missed(ready["url"], ready["secondMemberToken"], writer, transport, "again")
 
 
 async def assert_nothing_is_missed(url: str, token: str, writer: Writer, transport: str, back: str) -> None:
