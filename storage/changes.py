@@ -21,7 +21,6 @@ from storage.documents import Document, to_milliseconds
 MOST_CHANGES = 100  # of one entry
 MOST_CHARACTERS = 1_000_000  # of one entry's texts, after which nobody joins it: documents have at most 16 MB
 
-
 Ids = Mapping[str, Collection[str]]  # of documents, by collection
 
 

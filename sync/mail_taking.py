@@ -132,10 +132,8 @@ class Taking:
         return TAKEN_IN if taken.message_ids or taken.reported else IGNORED
 
     async def quarantine_for_our_fault(self, found: Found, error: Exception) -> str:
-        if is_of_database(error) or isinstance(
-            error, OSError
-        ):  # no file or process could be opened: it is not the mail
-            raise error
+        if is_of_database(error) or isinstance(error, OSError):
+            raise error  # no file or process could be opened: it is not the mail
         logger.error("a mail could not be taken in", exc_info=error)
         return await self.quarantine(found, OUR_FAULT)
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from connect_inbox import app
+from connect_inbox.graphql.groups import Groups
 from connect_inbox.settings import Settings
 from schema.types.context import SCOPES, Role
 from schema.types.scalars import now
@@ -89,6 +91,19 @@ async def member_api(store: Store, server: Server, workspace: str, role: Role) -
 @pytest.fixture
 async def brand(store: Store, server: Server) -> Brand:
     return await create_brand(store, server)
+
+
+def keep_groups(monkeypatch: pytest.MonkeyPatch) -> list[Groups]:
+    """Those of each app that is made from here on."""
+    kept: list[Groups] = []
+
+    class Kept(Groups):
+        def __init__(self, store: Store) -> None:
+            super().__init__(store)
+            kept.append(self)
+
+    monkeypatch.setattr(app, "Groups", Kept)
+    return kept
 
 
 async def create_brand(store: Store, server: Server) -> Brand:

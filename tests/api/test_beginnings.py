@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from connect_inbox import app
 from connect_inbox.auth import Gate
 from connect_inbox.graphql.documents import Documents
 from connect_inbox.graphql.groups import Groups
@@ -19,7 +18,7 @@ from storage.counts import Counts
 from storage.log import Log
 from storage.reader import StoreReader
 from storage.store import Store
-from tests.api.conftest import Brand, create_brand
+from tests.api.conftest import Brand, create_brand, keep_groups
 from tests.api.test_walkers import Client
 from tests.client import DEADLINE, until
 from tests.server import running
@@ -34,14 +33,7 @@ TOLD = {"message": "the operation was ended after 0.2 s", "extensions": {"code":
 @pytest.fixture
 async def hasty(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Brand, Groups]]:
     """A server where nothing may take long."""
-    kept: list[Groups] = []
-
-    class Kept(Groups):
-        def __init__(self, store: Store) -> None:
-            super().__init__(store)
-            kept.append(self)
-
-    monkeypatch.setattr(app, "Groups", Kept)
+    kept = keep_groups(monkeypatch)
     async with running(store, Settings(operation_timeout=SECONDS)) as server:
         yield await create_brand(store, server), kept[0]
 

@@ -25,7 +25,7 @@ from graphql import (
     visit,
 )
 
-from connect_inbox import app, protocols
+from connect_inbox import protocols
 from connect_inbox import server as server_module
 from connect_inbox.auth import Gate
 from connect_inbox.graphql import operation as operations
@@ -43,7 +43,7 @@ from storage.messages import NewMessage, add_messages
 from storage.reader import StoreReader
 from storage.store import Store
 from storage.workspaces import begin_epoch
-from tests.api.conftest import Brand, create_brand
+from tests.api.conftest import Brand, create_brand, keep_groups
 from tests.api.documents import object_type, selection_for
 from tests.client import DEADLINE, Api, Subscription, until
 from tests.raw_socket import raw_subscription
@@ -268,14 +268,7 @@ async def test_a_completed_subscription_is_told_nothing_more_and_its_id_is_free(
 @pytest.fixture
 async def patient(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Brand, Groups]]:
     """A server of its own, whose groups are at hand, and which does not ping."""
-    kept: list[Groups] = []
-
-    class Kept(Groups):
-        def __init__(self, store: Store) -> None:
-            super().__init__(store)
-            kept.append(self)
-
-    monkeypatch.setattr(app, "Groups", Kept)
+    kept = keep_groups(monkeypatch)
     monkeypatch.setattr(server_module, "PING_INTERVAL", 3600.0)
     async with running(store, Settings()) as server:
         yield await create_brand(store, server), kept[0]
