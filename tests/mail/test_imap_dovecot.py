@@ -262,7 +262,7 @@ async def test_access_tokens_are_taken_and_refused() -> None:
         started = time.monotonic()
         assert await failure_of(replace(account, secret="x" * 2000)) is Failure.LOGIN
         assert await failure_of(replace(account, user=BORIS)) is Failure.LOGIN
-        assert time.monotonic() - started < 5.0  # and not when the time for an answer is over
+        assert time.monotonic() - started < 20.0  # and not when the time for an answer is over
         users.clear()
         assert await failure_of(account) is Failure.LOGIN
         async with imap_connection(account_of(server, ANNA)):

@@ -33,12 +33,12 @@ async def test_what_does_not_fit_together_is_malformed(text: bytes) -> None:
 
 async def test_nothing_is_read_in_more_than_linear_time() -> None:
     for text in (b"(" * 10**6, b'"' + b"\\" * 10**6, b"[" * 10**6, b"a[" * 10**6, b"a" * 10**6 + b"[", b" " * 10**6):
-        started = time.monotonic()
+        started = time.process_time()
         try:
             values_of([text], 0)
         except Malformed:
             pass
-        assert time.monotonic() - started < 1.0
+        assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 TIMES = replace(FAST, lease=1.0)
 FAR = 2**52  # milliseconds since 1970
+LEASE = 4.0  # seconds; a quarter of it is what a busy machine may take
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_another_takes_over_from_one_that_is_killed(office: Office, databa
             office.deliver(a_mail(text="after").as_bytes())
             started = time.monotonic()
             await office.until_messages(ada, 2)
-            assert time.monotonic() - started < TIMES.lease + 2
+            assert time.monotonic() - started < TIMES.lease + 10
             assert counters.reading == 1
 
 
@@ -129,9 +130,9 @@ async def lost(_: int) -> bool:
 async def test_work_is_cut_off_before_its_lease_may_be_anothers(keep: Callable[[int], Awaitable[bool]]) -> None:
     started = time.monotonic()
     with pytest.raises(LeaseLost):
-        async with kept(keep, 0.8):
+        async with kept(keep, LEASE):
             await asyncio.Event().wait()
-    assert time.monotonic() - started < 0.8
+    assert time.monotonic() - started < LEASE
 
 
 async def test_a_database_that_is_away_for_a_moment_cuts_nothing_off() -> None:

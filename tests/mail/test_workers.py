@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import signal
 import sys
-import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from sync.mail import Unparsable
 from sync.mail_parsing import parse
 from sync.mail_workers import MailParsers
 from tests.mail.bombs import BOMBS, DEADLY, MIXED, TEXT
+from tests.mail.ticking import MOST_BLOCKED, ticking
 
 HELLO = b"From: ann@mail.test\r\nSubject: Hi\r\n\r\nhello"
 DEADLINE = 20.0  # seconds, for what takes hardly any
@@ -32,31 +30,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="pr
 async def parsers() -> AsyncIterator[MailParsers]:
     async with MailParsers(workers=1) as parsers:
         yield parsers
-
-
-MOST_BLOCKED = 0.05  # seconds of computing time that others may wait for the loop
-
-
-@asynccontextmanager
-async def ticking() -> AsyncIterator[list[float]]:
-    """The computing time of the loop between any two turns of somebody who wants one every millisecond."""
-    turns: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0.001)
-            turns.append(time.thread_time() - before)
-
-    gc.collect()
-    gc.disable()  # how long that takes depends on what other tests have left
-    ticker = asyncio.create_task(tick())
-    try:
-        yield turns
-    finally:
-        gc.enable()
-        ticker.cancel()
-        await asyncio.wait([ticker])
 
 
 def workers_of(parent: int) -> list[int]:
