@@ -36,7 +36,7 @@ async def brand(store: Store, server: Server) -> Brand:
 @pytest.fixture(scope="module")
 async def hasty(store: Store) -> AsyncIterator[Server]:
     """A server that waits for connection_init, but not for long."""
-    async with running(store, Settings(init_timeout=0.2, max_frame_size=2048)) as server:
+    async with running(store, Settings(init_timeout=0.2)) as server:
         yield server
 
 
@@ -98,8 +98,8 @@ async def test_a_frame_that_is_no_message_closes_the_socket(brand: Brand, frame:
         assert (await closed_by(socket, frame))[0] in (4400, 4401)  # the latter where it is no connection_init
 
 
-async def test_a_frame_that_is_too_large_closes_the_socket(hasty: Server, brand: Brand) -> None:
-    async with open_socket(hasty) as socket:
+async def test_a_frame_that_is_too_large_closes_the_socket(store: Store, brand: Brand) -> None:
+    async with running(store, Settings(max_frame_size=2048)) as server, open_socket(server) as socket:
         await socket.send(type="connection_init", payload={"Authorization": f"Bearer {brand.member.token}"})
         await socket.receive()
         await socket.connection.send(json.dumps({"type": "ping", "payload": {"a": "x" * 1900}}))
