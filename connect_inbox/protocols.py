@@ -26,24 +26,27 @@ CLOSE_WAIT = 2.0  # seconds for the reason of a cut to be delivered
 SEND_BUFFER = 256 * 1024  # bytes that the system holds for a client, beside those
 CHUNK = 64 * 1024  # bytes written before it is asked again whether there is room
 TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket; clients come back after it
+HEAD = struct.Struct("!BBH")
+LONG_HEAD = struct.Struct("!BBQ")
 EXTENSION = "connect_inbox.socket"
 GIVEN_UP = "connect_inbox.given_up"  # in the state of a request whose client did not read the answer
 
 
 def text_frame(*parts: bytes) -> bytes:
     """An unmasked text frame (RFC 6455, section 5.2)."""
-    size = sum(map(len, parts))
+    text = b"".join(parts)
+    size = len(text)
     if size < 126:
-        head = bytes((0x81, size))
-    elif size < 65536:
-        head = struct.pack("!BBH", 0x81, 126, size)
-    else:
-        head = struct.pack("!BBQ", 0x81, 127, size)
-    return b"".join((head, *parts))
+        return bytes((0x81, size)) + text
+    if size < 65536:
+        return HEAD.pack(0x81, 126, size) + text
+    return LONG_HEAD.pack(0x81, 127, size) + text
 
 
 def first_of(frames: list[bytes], start: int) -> list[bytes]:
     """The frames from a place on that are written at once."""
+    if len(frames) == 1:
+        return frames
     size = 0
     for end in range(start, len(frames)):
         size += len(frames[end])

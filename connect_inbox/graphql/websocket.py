@@ -77,7 +77,7 @@ class Connection:
         self._sockets = sockets
         self._intake = sockets.intake
         self._address = sockets.intake.address_of(socket)
-        self._wire: SocketProtocol = socket.scope["extensions"][EXTENSION]
+        self.wire: SocketProtocol = socket.scope["extensions"][EXTENSION]
         self._operations: dict[str, asyncio.Task[None] | SocketSubscriber] = {}
 
     async def serve(self) -> None:
@@ -235,22 +235,13 @@ class Connection:
 
     async def send(self, message: dict[str, Any]) -> None:
         """Sends a message when there is room, unless the client has gone; then whoever listens is told."""
-        await self._wire.write(text_frame(operations.encode(message)))
-
-    async def send_frame(self, frame: bytes) -> None:
-        """Sends a frame when there is room. Raises Gone."""
-        if not await self._wire.write(frame):
-            raise Gone
-
-    def offer(self, frames: list[bytes]) -> int:
-        """Sends frames for as long as there is room; how many."""
-        return self._wire.write_frames(frames)
+        await self.wire.write(text_frame(operations.encode(message)))
 
     def refuse(self, refused: TokenRefused) -> None:
         self.close(closing_for(refused))
 
     def close(self, closing: Closing) -> None:
-        self._wire.hang_up(closing.code, closing.reason.encode()[:REASON].decode(errors="ignore"))
+        self.wire.hang_up(closing.code, closing.reason.encode()[:REASON].decode(errors="ignore"))
 
 
 class SocketSubscriber(Subscriber):
@@ -265,11 +256,12 @@ class SocketSubscriber(Subscriber):
 
     def offer(self, payloads: list[bytes]) -> int:
         self._told = True
-        return self._connection.offer([text_frame(self._before, payload, b"}") for payload in payloads])
+        return self._connection.wire.write_frames([text_frame(self._before, payload, b"}") for payload in payloads])
 
     async def send(self, payload: bytes) -> None:
         self._told = True
-        await self._connection.send_frame(text_frame(self._before, payload, b"}"))
+        if not await self._connection.wire.write(text_frame(self._before, payload, b"}")):
+            raise Gone
 
     async def fail(self, error: Exception) -> None:
         await self._connection.fail(self._name, error, self._told)
