@@ -73,7 +73,7 @@ def create_app(
         assert callback is not None, "it is asked only where there is one"
         return await callback.answer(request, request.app.state.intake)
 
-    oauths = [Route(oauth.PATH, come_back)] if callback else []
+    oauths = [Route(oauth.PATH, come_back, methods=oauth.METHODS)] if callback else []
     operators = [Route("/healthz", alive), Route("/readyz", ready)]
     if settings.metrics:
         operators.append(Route("/metrics", metrics))

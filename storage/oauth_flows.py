@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 
 from schema.types.scalars import now
-from storage.documents import to_milliseconds
+from storage.documents import Document, to_milliseconds
 from storage.keys import WrongSeal
 from storage.store import Store
 
@@ -58,19 +58,35 @@ async def begin(store: Store, flow: Flow, verifier: str) -> str:
     return state
 
 
+async def look(store: Store, state: str) -> Flow:
+    """What was begun with this state, which stays good for `take`. Raises FlowUnfit."""
+    return flow_of(await found(store, state))
+
+
 async def take(store: Store, state: str) -> tuple[Flow, str]:
     """What was begun with this state, and its verifier: to the first who asks. Raises FlowUnfit."""
-    at = to_milliseconds(now())
-    id = hash_of(state)
-    document = await store.database.get(COLLECTION, id)
-    if document is None:
-        raise FlowUnfit(Unfit.UNKNOWN)
-    if document["used_at"] is None and document["expires_at"] <= at:
-        raise FlowUnfit(Unfit.EXPIRED)
-    if not await store.database.set(COLLECTION, id, {"used_at": at}, where={"used_at": None}):
+    document = await found(store, state)
+    id = document["_id"]
+    if not await store.database.set(COLLECTION, id, {"used_at": to_milliseconds(now())}, where={"used_at": None}):
         raise FlowUnfit(Unfit.USED)
     try:
         verifier = store.keys.open(document["verifier"], f"{COLLECTION} {id}").decode()
     except WrongSeal:
         raise FlowUnfit(Unfit.EXPIRED) from None  # its key was taken away meanwhile
-    return Flow(**{name: document[name] for name in Flow.__dataclass_fields__}), verifier
+    return flow_of(document), verifier
+
+
+async def found(store: Store, state: str) -> Document:
+    """Raises FlowUnfit for what is not, or no longer, good."""
+    document = await store.database.get(COLLECTION, hash_of(state))
+    if document is None:
+        raise FlowUnfit(Unfit.UNKNOWN)
+    if document["used_at"] is not None:
+        raise FlowUnfit(Unfit.USED)
+    if document["expires_at"] <= to_milliseconds(now()):
+        raise FlowUnfit(Unfit.EXPIRED)
+    return document
+
+
+def flow_of(document: Document) -> Flow:
+    return Flow(**{name: document[name] for name in Flow.__dataclass_fields__})

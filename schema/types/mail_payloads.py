@@ -26,8 +26,8 @@ class ConnectMailboxPayload(_MailboxPayload):
 class BeginMailboxAuthorizationPayload(Payload):
     authorization_url: str | None = strawberry.field(
         default=None,
-        description="The provider's page. It leads back to one of ours that says whether the mailbox is connected, as "
-        "`mailboxChanged` does. Good for ten minutes, once.",
+        description="The provider's page. It leads back to one of ours that asks once more, and says whether the "
+        "mailbox is connected, as `mailboxChanged` does. Good for ten minutes, once.",
     )
 
 

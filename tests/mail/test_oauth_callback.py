@@ -7,7 +7,8 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
 from ipaddress import ip_network
 from typing import Any
 from urllib.error import HTTPError
@@ -31,10 +32,11 @@ from sync.oauth_providers import Providers, open_providers
 from tests.databases import database_of_its_own
 from tests.npm_client import needs_node
 from tests.oidc import CLIENT_SECRET, DEADLINE, Oidc, oidc_server, visit
+from tests.team import Team, create_team
 
-WORKSPACE = "workspace_oauth_callback"
-FLOW = Flow(WORKSPACE, "member_1", "oidc", "brand@example.com", "SEND_ONLY")
+ADDRESS = "brand@example.com"
 NASTY = "<script>alert(1)</script>"
+QUESTION = "Connect this mailbox?"
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Place:
     oidc: Oidc
     providers: Providers
     http: httpx2.AsyncClient
+    team: Team
     connected: list[tuple[Flow, Credentials]] = field(default_factory=list)
     trouble: Exception | None = None
 
@@ -54,11 +57,17 @@ class Place:
         self.connected.append((flow, given))
         await credentials.save(self.store, flow.workspace, f"of {flow.address}", given)
 
-    async def begin(self) -> str:
-        return await begin(self.store, self.providers, FLOW)
+    @property
+    def flow(self) -> Flow:
+        return Flow(self.team.id, self.team.member.id, "oidc", ADDRESS, "SEND_ONLY")
+
+    async def begin(self, **changed: str) -> str:
+        return await begin(self.store, self.providers, replace(self.flow, **changed))
 
     async def come_back(self, **query: str) -> httpx2.Response:
-        return await self.http.get(PATH, params=query)
+        """A browser comes back, and whoever sits there goes on where they are asked."""
+        answer = await self.http.get(PATH, params=query)
+        return await self.http.post(PATH, params=query) if QUESTION in answer.text else answer
 
     async def refused(self, status: int, words: str, **query: str) -> None:
         """It is told on a page, which shows nothing of what it was asked with."""
@@ -89,7 +98,7 @@ async def place_at(store: Store, **more: Any) -> AsyncIterator[Place]:
             open_providers([oidc.provider()], redirect_uri(address)) as providers,
             httpx2.AsyncClient(base_url=address, timeout=DEADLINE) as http,
         ):
-            place = Place(store, oidc, providers, http)
+            place = Place(store, oidc, providers, http, await create_team(store, NASTY))
             server = Server(uvicorn_config(settings, store, callback=Callback(store, providers, place.connect)))
             serving = asyncio.create_task(server.serve(sockets=[bound]))
             async with asyncio.timeout(DEADLINE):
@@ -125,13 +134,31 @@ async def test_a_mailbox_is_connected(place: Place) -> None:
     assert (answer.status_code, "The mailbox is connected" in answer.text) == (200, True)
     is_page(answer)
     [(flow, given)] = place.connected
-    assert flow == FLOW and given.refresh_token
-    await place_is_used_up(place, returned)
-
-
-async def place_is_used_up(place: Place, returned: dict[str, str]) -> None:
+    assert flow == place.flow and given.refresh_token
     place.connected.clear()
     await place.refused(409, "used before", **returned)
+
+
+@pytest.mark.parametrize(("access", "may"), [("FULL", "then read what"), ("SEND_ONLY", "then send mail from it")])
+async def test_whoever_agreed_is_shown_who_will_have_the_mailbox(place: Place, access: str, may: str) -> None:
+    """As often as they look; nothing is connected until they say so, and then once."""
+    returned = await visit(await place.begin(access=access))
+    for _ in range(2):
+        answer = await place.http.get(PATH, params=returned)
+        assert (answer.status_code, QUESTION in answer.text, may in answer.text) == (200, True, True)
+        assert f"{ADDRESS} will be connected to the workspace {escape(NASTY)}, for Ben." in answer.text
+        assert '<form method="post"><button>' in answer.text
+        assert returned["code"] not in answer.text and returned["state"] not in answer.text
+        is_page(answer)
+    assert place.connected == []
+    answers = await asyncio.gather(*(place.http.post(PATH, params=returned) for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+    assert len(place.connected) == 1
+
+
+async def test_one_who_may_not_connect_mailboxes_any_more_is_told_before_anything_is_asked(place: Place) -> None:
+    returned = await visit(await place.begin(member_id=place.team.viewer.id))
+    await place.refused(403, "you may not connect mailboxes any more", **returned)
 
 
 async def test_somebody_who_does_not_agree_connects_nothing(place: Place) -> None:
@@ -182,8 +209,8 @@ async def test_whatever_a_browser_comes_back_with_is_not_shown(place: Place, que
 
 async def test_one_that_only_looks_does_not_use_the_state_up(place: Place) -> None:
     returned = await visit(await place.begin())
-    assert (await place.http.head(PATH, params=returned)).status_code == 405
-    assert (await place.http.post(PATH, params=returned)).status_code == 405
+    for method in ("HEAD", "PUT", "OPTIONS"):
+        assert (await place.http.request(method, PATH, params=returned)).status_code == 405
     assert (await place.come_back(**returned)).status_code == 200
 
 
@@ -238,14 +265,14 @@ async def test_no_secret_gets_anywhere(place: Place, caplog: pytest.LogCaptureFi
     returned = await visit(address)  # by a browser that is the test's own, and logs what it likes
     caplog.clear()
     pages = await read_page(place, returned)
-    mailbox, first = f"of {FLOW.address}", place.connected[0][1]
+    mailbox, first = f"of {ADDRESS}", place.connected[0][1]
     for refused in (first.access_token, None):
-        await fresh_token(place.store, place.providers, WORKSPACE, mailbox, refused)
-    second = await credentials.load(place.store, WORKSPACE, mailbox)
+        await fresh_token(place.store, place.providers, place.team.id, mailbox, refused)
+    second = await credentials.load(place.store, place.team.id, mailbox)
     assert second is not None
-    await credentials.save(place.store, WORKSPACE, mailbox, first)
+    await credentials.save(place.store, place.team.id, mailbox, first)
     with pytest.raises(ReconnectNeeded) as needed:
-        await fresh_token(place.store, place.providers, WORKSPACE, mailbox, first.access_token)
+        await fresh_token(place.store, place.providers, place.team.id, mailbox, first.access_token)
     logs += shown(caplog)
     returned_again = await visit(await place.begin())
     caplog.clear()
@@ -277,12 +304,12 @@ def shown(caplog: pytest.LogCaptureFixture) -> str:
 async def read_page(place: Place, query: dict[str, str]) -> str:
     """As `come_back`, by a client that logs nothing."""
 
-    def read() -> str:
+    def read(data: bytes | None = None) -> str:
         try:
-            with urlopen(f"{place.http.base_url.join(PATH)}?{urlencode(query)}") as answer:
+            with urlopen(f"{place.http.base_url.join(PATH)}?{urlencode(query)}", data) as answer:
                 return f"{answer.headers}{answer.read().decode()}"
         except HTTPError as error:
             with error:
                 return f"{error.headers}{error.read().decode()}"
 
-    return await asyncio.to_thread(read)
+    return await asyncio.to_thread(read) + await asyncio.to_thread(read, b"")

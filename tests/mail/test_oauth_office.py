@@ -55,7 +55,7 @@ class Place:
         return url
 
     async def come_back(self, returned: dict[str, str]) -> httpx2.Response:
-        return await self.http.get(redirect_uri(self.address), params=returned)
+        return await self.http.post(redirect_uri(self.address), params=returned)
 
     async def until_messages(self, thread: str, texts: dict[str, str | None]) -> None:
         """Waits until the thread has these texts, each with the state of its delivery."""
