@@ -15,7 +15,7 @@ from storage import claims
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
 from storage.definitions import define, rename
-from storage.documents import Document, from_document, to_document, to_value
+from storage.documents import Document, to_document, to_value
 from storage.indexes import OF_WORKSPACE
 from storage.influencers import access_influencer, begin_for, put_facets
 from storage.log import Outcome
@@ -26,13 +26,8 @@ from storage.store import Store
 
 async def campaign_page(reader: StoreReader, first: int | None, after: str | None) -> Connection[Campaign]:
     """A page of the workspace's campaigns, newest first."""
-
-    def read(document: Document) -> Campaign:
-        return from_document(Campaign, document)
-
     filter = {"workspace": reader.caller.workspace}
-    edges, info, position = await newest_page(reader, "campaigns", filter, OF_WORKSPACE, read, first, after)
-    return Connection[Campaign](edges=edges, page_info=info, position=position)
+    return await newest_page(reader, Connection[Campaign], Campaign, "campaigns", filter, OF_WORKSPACE, first, after)
 
 
 async def access_campaign(turn: Turn, id: str) -> Document:

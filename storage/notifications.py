@@ -6,7 +6,6 @@ from schema.types.context import Caller
 from schema.types.errors import not_found
 from schema.types.notification import Notification, NotificationConnection
 from storage.changes import Turn
-from storage.documents import Document, from_document
 from storage.indexes import NOTIFICATIONS
 from storage.log import Outcome
 from storage.pages import newest_page
@@ -18,13 +17,10 @@ async def notification_page(
     reader: StoreReader, member: str, first: int | None, after: str | None
 ) -> NotificationConnection:
     """A page of the member's notifications, newest first."""
-
-    def read(document: Document) -> Notification:
-        return from_document(Notification, document)
-
     filter = {"member_id": member}
-    edges, info, position = await newest_page(reader, "notifications", filter, NOTIFICATIONS, read, first, after)
-    return NotificationConnection(edges=edges, page_info=info, position=position)
+    return await newest_page(
+        reader, NotificationConnection, Notification, "notifications", filter, NOTIFICATIONS, first, after
+    )
 
 
 async def mark_notifications_read(store: Store, caller: Caller, member: str, ids: list[str]) -> Outcome[None]:

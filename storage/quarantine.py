@@ -9,7 +9,7 @@ from schema.types.node import new_id
 from schema.types.paging import Connection
 from storage import claims
 from storage.changes import Turn
-from storage.documents import Document, from_document, to_document, to_value
+from storage.documents import Document, to_document, to_value
 from storage.indexes import OF_WORKSPACE, RETRIES
 from storage.log import Outcome
 from storage.pages import newest_page
@@ -21,13 +21,10 @@ KIND = "quarantined mail"  # of claims
 
 async def page(reader: StoreReader, first: int | None, after: str | None) -> Connection[QuarantinedMail]:
     """A page of the mails that could not be taken in, newest first."""
-
-    def read(document: Document) -> QuarantinedMail:
-        return from_document(QuarantinedMail, document)
-
     filter = {"workspace": reader.caller.workspace}
-    edges, info, position = await newest_page(reader, "quarantined_mails", filter, OF_WORKSPACE, read, first, after)
-    return Connection[QuarantinedMail](edges=edges, page_info=info, position=position)
+    return await newest_page(
+        reader, Connection[QuarantinedMail], QuarantinedMail, "quarantined_mails", filter, OF_WORKSPACE, first, after
+    )
 
 
 async def hold(
