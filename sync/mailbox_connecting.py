@@ -17,6 +17,7 @@ from sync.mail_access import MailAccess, TryFailed, try_servers, where_of
 from sync.oauth import NoSuchProvider, uncut
 
 
+@uncut
 async def connect(
     store: Store,
     caller: Caller,
@@ -28,20 +29,9 @@ async def connect(
     """Connects a mailbox, to the end even where whoever asked for it is cancelled.
 
     Mail is read from where its folders stood when it was tried. One that only needed a new password or permission is
-    read from where it was left; one that was disconnected, like a new one, from then on.
+    read from where it was left; one that was disconnected, like a new one, from then on. Killed in between, it has no
+    credentials: it is not read, and what is sent from it says that it needs some.
     """
-    return await uncut(connected(store, caller, member, new, opened_with, folders))
-
-
-async def connected(
-    store: Store,
-    caller: Caller,
-    member: str,
-    new: NewMailbox,
-    opened_with: Credentials,
-    folders: dict[str, FolderState],
-) -> Outcome[str]:
-    """Killed in between, it has no credentials: it is not read, and what is sent from it says that it needs some."""
     before = await mailboxes.find_mailbox(store, caller.workspace, new.address)
     outcome = await mailboxes.connect_mailbox(store, caller, member, new)
     await credentials.save(store, caller.workspace, outcome.result, opened_with)
@@ -53,13 +43,12 @@ async def connected(
     return outcome
 
 
+@uncut
 async def disconnect(store: Store, caller: Caller, id: str) -> Outcome[None]:
-    """Disconnects a mailbox, to the end even where whoever asked for it is cancelled."""
-    return await uncut(disconnected(store, caller, id))
+    """Disconnects a mailbox, to the end even where whoever asked for it is cancelled.
 
-
-async def disconnected(store: Store, caller: Caller, id: str) -> Outcome[None]:
-    """Killed in between, whoever would read it does what is left."""
+    Killed in between, whoever would read it does what is left.
+    """
     outcome = await mailboxes.disconnect_mailbox(store, caller, id)
     await credentials.forget(store, caller.workspace, id)
     await mail_states.stop(store, id)

@@ -16,8 +16,9 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 from schema.types.scalars import now
@@ -34,6 +35,7 @@ from sync.oauth_providers import Provider, Providers
 from sync.oauth_tokens import GrantEnded, exchange, refresh
 
 logger = logging.getLogger("connect_inbox.oauth")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LEASE = 120.0  # seconds, longer than an answer and its writing may take together
@@ -110,7 +112,7 @@ async def fresh_token(
         lease = await stored.take_lease(store, workspace, mailbox_id, held.version, LEASE)
         if lease is not None:
             try:
-                renewed = await uncut(renew(store, providers, held.credentials, lease))
+                renewed = await renew(store, providers, held.credentials, lease)
             except MailServerFailed as failure:
                 if token is None:
                     raise
@@ -147,6 +149,24 @@ def is_due(credentials: Credentials) -> bool:
     return (credentials.refresh_at or 0) <= to_milliseconds(now())
 
 
+def uncut(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Has work run to its end, even where whoever asked for it is cancelled, who is told so afterwards."""
+
+    @wraps(work)
+    async def run(*arguments: P.args, **named: P.kwargs) -> T:
+        task = asyncio.create_task(work(*arguments, **named))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # nobody waits for it any more
+            raise
+
+    return run
+
+
+@uncut
 async def renew(store: Store, providers: Providers, credentials: Credentials, lease: Lease) -> str | None:
     """A new access token, once it is written; None where others have written meanwhile."""
     try:
@@ -175,15 +195,3 @@ async def write(store: Store, lease: Lease, credentials: Credentials) -> bool:
                 logger.critical("the renewed tokens of %s could not be written and are lost", lease.mailbox_id)
                 raise
         await asyncio.sleep(POLL)
-
-
-async def uncut(work: Coroutine[Any, Any, T]) -> T:
-    """Runs work to its end, even where whoever asked for it is cancelled, who is told so afterwards."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # nobody waits for it any more
-        raise
