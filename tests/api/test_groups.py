@@ -500,8 +500,8 @@ async def test_an_event_stream_that_is_not_read_is_cut_off(
 async def test_one_who_does_not_answer_a_ping_is_told_to_come_back(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(server_module, "PING_TIMEOUT", 0.1)
+    monkeypatch.setattr(server_module, "PING_INTERVAL", 0.6)
+    monkeypatch.setattr(server_module, "PING_TIMEOUT", 0.6)
     async with running(store, Settings()) as server:
         brand = await create_brand(store, server)
         async with raw_subscription(server, brand.viewer.token, COUNT) as mute, asyncio.timeout(DEADLINE):

@@ -177,8 +177,8 @@ async def test_a_client_that_is_cut_off(
         await until(server, 1, "subscribers")
     await until(server, 1, "sockets_closed_total", code="client")
     assert await value(server, "slow_clients_total") == 0
-    monkeypatch.setattr(server_module, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(server_module, "PING_TIMEOUT", 0.1)
+    monkeypatch.setattr(server_module, "PING_INTERVAL", 0.6)
+    monkeypatch.setattr(server_module, "PING_TIMEOUT", 0.6)
     async with running(store, Settings(metrics=True)) as impatient, raw_subscription(impatient, token, ADDED):
         await until(impatient, 1, "slow_clients_total")
         await until(impatient, 1, "sockets_closed_total", code="1013")
