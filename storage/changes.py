@@ -120,7 +120,8 @@ class Turn:
         self.changes: list[Change] = []
         self._database = database
         self._head = head
-        self._documents: dict[tuple[str, str], Document | None] = {}
+        self._stored: dict[tuple[str, str], Document | None] = {}  # as they were read
+        self._put: dict[tuple[str, str], Document] = {}  # the fields that differ from that
         self._found: dict[str, list[Document]] = {}
         self._written: set[str] = set()  # collections that earlier plans have written to
         self._size = 0
@@ -129,12 +130,12 @@ class Turn:
         """From here on it is another caller's plan."""
         self.caller = caller
         self.at = now()
-        self._before = (len(self.changes), dict(self._documents))
+        self._before = (len(self.changes), dict(self._put))
         self._written = {collection for change in self.changes for collection, _, _ in change.writes}
 
     def undo_plan(self) -> None:
         """Takes back what the plan that runs has put."""
-        count, self._documents = self._before
+        count, self._put = self._before
         del self.changes[count:]
 
     async def read_ahead(self, expected: Iterable[Expected]) -> None:
@@ -161,14 +162,20 @@ class Turn:
 
     async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, Document]:
         wanted = list(ids)
-        unknown = [id for id in wanted if (collection, id) not in self._documents]
+        unknown = [id for id in wanted if (collection, id) not in self._stored]
         found = await self._database.get_many(collection, unknown)
         for id in unknown:
             document = found.get(id)
             is_ours = document is not None and document["workspace"] == self.workspace
-            self._documents[collection, id] = document if is_ours else None
-        documents = {id: self._documents[collection, id] for id in wanted}
+            self._stored[collection, id] = document if is_ours else None
+        documents = {id: self._document(collection, id) for id in wanted}
         return {id: document for id, document in documents.items() if document is not None}
+
+    def _document(self, collection: str, id: str) -> Document | None:
+        stored, put = self._stored[collection, id], self._put.get((collection, id))
+        if put is None:
+            return stored
+        return {"_id": id, "workspace": self.workspace, **(stored or {}), **put}
 
     async def find(self, collection: str, filter: Document, **how: Any) -> list[Document]:
         """Documents as they are stored, without what this plan has put.
@@ -203,8 +210,7 @@ class Turn:
         """Sets fields of a document as part of a change; a document that is not there yet is made."""
         change.writes.append((collection, id, fields))
         self._size += sum(len(value) for value in fields.values() if isinstance(value, str))
-        known = self._documents.get((collection, id)) or {"_id": id, "workspace": self.workspace}
-        self._documents[collection, id] = {**known, **fields}
+        self._put[collection, id] = {**self._put.get((collection, id), {}), **fields}
 
 
 Expected = Callable[[Turn], Awaitable[Ids]]  # says what a plan is going to read

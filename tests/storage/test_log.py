@@ -14,13 +14,14 @@ from schema.types.tag import Tag
 from storage.changes import Turn
 from storage.check import check
 from storage.documents import from_document
-from storage.influencers import NewInfluencer, create_influencers
+from storage.influencers import NewInfluencer, add_note, change_influencer, create_influencers, set_archived
 from storage.log import Outcome
-from storage.marks import mark_id
+from storage.marks import mark_id, mark_thread_read, mark_threads_read
+from storage.notifications import mark_notifications_read
 from storage.store import Store
 from storage.tags import create_tag, delete_tag
 from storage.workspaces import add_member
-from tests.storage.deeds import assert_dense, entries_of, influencer, number_of, receive, send, texts
+from tests.storage.deeds import assert_dense, entries_of, id_of, influencer, number_of, receive, send, texts
 from tests.storage.killed import Order, run
 from tests.storage.stores import BROKEN, faulty_store, second_store
 from tests.team import Team
@@ -75,6 +76,30 @@ async def test_what_those_who_wait_together_read_is_read_together(store: Store, 
         return store.database.calls - before
 
     assert await calls(threads) <= 2 * await calls(threads[:1]), "one turn for the first, and one for all others"
+
+
+async def test_what_one_has_found_and_changed_is_whole_for_those_after_it(store: Store, workspace: Team) -> None:
+    """Who deletes a tag, or reads a thread, reads what has it by a search, and not by id as others do."""
+    tag = (await create_tag(store, workspace.admin, "VIP", None, None)).result.id
+    threads = [await influencer(store, workspace, f"Person {number}", tag_ids=[tag]) for number in range(5)]
+    people, member = list(map(id_of, threads)), workspace.member
+    last = [(await receive(store, workspace, each)).result.id for each in threads][0]
+    told = [each["_id"] for each in await store.database.find("notifications", {"member_id": member.id})]
+    await asyncio.gather(
+        send(store, member, threads[0]),  # the others wait for it, and are served together
+        delete_tag(store, workspace.admin, tag),
+        add_note(store, member, people[0], "A note", None),
+        change_influencer(store, member, people[1], {"name": "Another"}),
+        set_archived(store, member, [people[2]], True),
+        mark_threads_read(store, member, member.id, [threads[3]]),
+        mark_thread_read(store, member, member.id, threads[0], last),
+        mark_notifications_read(store, member, member.id, told),
+    )
+    stored = await store.database.get_many("influencers", people)
+    assert [stored[each]["tag_ids"] for each in people] == [[]] * 5
+    assert (stored[people[1]]["name"], stored[people[2]]["listed"]) == ("Another", 0)
+    assert not await store.database.find("notifications", {"member_id": member.id, "read": 0})
+    assert await check(store, workspace.id, repair=False) == []
 
 
 async def test_one_who_is_wrong_is_the_only_one_who_is_told(store: Store, workspace: Team) -> None:
