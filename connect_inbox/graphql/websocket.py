@@ -11,6 +11,7 @@ An operation's error is told for its id and leaves the socket as it is; only wha
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from enum import IntEnum
@@ -166,7 +167,10 @@ class Connection:
         try:
             message = operations.decode(frame["text"])
         except ApiError as error:
-            raise Closing(Close.BAD_MESSAGE, error.message) from None
+            name = id_of_broken(frame["text"])
+            if name is None:
+                raise Closing(Close.BAD_MESSAGE, error.message) from None
+            return {"type": "subscribe", "id": name, "payload": error}
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Closing(Close.BAD_MESSAGE, "a message is an object with a type")
         if not isinstance(message.get("payload", {}), dict | None):
@@ -202,6 +206,8 @@ class Connection:
         begin_request()
         try:
             caller = await self.gate.still_good(id)
+            if isinstance(payload, ApiError):
+                raise payload
             operation, limit = self._intake.prepare(operations.request_of(payload), caller, self._address)
             if operation.kind is OperationType.SUBSCRIPTION:
                 subscriber = SocketSubscriber(self, name, caller)
@@ -276,6 +282,18 @@ def operation_id(message: dict[str, Any]) -> str:
     if not isinstance(id, str) or not id:
         raise Closing(Close.BAD_MESSAGE, "an operation's id is a string that is not empty")
     return id
+
+
+def id_of_broken(text: str) -> str | None:
+    """The id of an operation in a message that is not quite JSON: JavaScript sends half a surrogate pair where it cuts
+    an emoji in two (RFC 8259, section 8.2), which is that operation's error and not the others' end.
+    """
+    try:
+        message = json.loads(text)
+        id = message["id"] if message["type"] == "subscribe" else None
+        return id if isinstance(id, str) and id.encode() else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 class Sockets:

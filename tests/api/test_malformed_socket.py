@@ -158,7 +158,7 @@ async def test_an_id_is_in_use_until_its_operation_ends(brand: Brand) -> None:
             assert [message["type"] for message in received] == ["next", "complete"]
         long = {**subscribe, "id": "\u20ac" * 3000}
         await socket.send(**long)
-        assert (await closed_by(socket, json.dumps(long)))[0] == 4409
+        assert (await closed_by(socket, json.dumps({**long, "payload": "cut \ud83d"})))[0] == 4409
 
 
 async def test_complete_for_an_operation_that_is_not_there(brand: Brand) -> None:
@@ -185,6 +185,7 @@ PAYLOADS: dict[str, Any] = {
         "query": "subscription($a: String) { messageAdded(since: $a) { position } }",
         "variables": {"a": 5},
     },
+    "half a surrogate pair": {"query": "{ viewer { id } }", "variables": {"a": "cut \ud83d"}},
     "no position": {"query": 'subscription { messageAdded(since: "x") { position } }'},
     **{name: {"query": document} for name, document in DOCUMENTS.items() if name != "subscription"},
 }
@@ -195,7 +196,8 @@ async def test_an_operations_error_leaves_the_socket_and_the_others_as_they_are(
     async with brand.member.socket() as socket:
         living = await socket.subscribe(MESSAGES, since=await brand.position())
         for name, payload in PAYLOADS.items():
-            await socket.send(type="subscribe", id=name, payload=payload)
+            text = json.dumps({"type": "subscribe", "id": name, "payload": payload})  # as JavaScript writes it
+            await socket.connection.send(text)
             message = await socket.receive()
             assert (message["type"], message["id"]) == ("error", name), message
             assert message["payload"] and all(0 < len(error["message"]) < 300 for error in message["payload"]), name
