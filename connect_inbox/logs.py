@@ -124,6 +124,7 @@ def set_up(format: str, level: str) -> None:
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
     logging.getLogger("connect_inbox").setLevel(level.upper())
 
 

@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import re
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -167,6 +169,14 @@ async def test_as_text_nothing_but_faults_is_told_without_asking(tmp_path: Path)
 async def server(store: Store) -> AsyncIterator[Server]:
     async with running(store, Settings()) as server:
         yield server
+
+
+async def test_a_warning_of_python_is_a_line_like_any_other() -> None:
+    code = "import warnings; from connect_inbox.logs import set_up; set_up('json', 'info'); warnings.warn('odd')"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-W", "default", "-c", code, stderr=PIPE)
+    _, errors = await process.communicate()
+    [line] = [json.loads(line) for line in errors.splitlines()]
+    assert (line["level"], "UserWarning: odd" in line["message"]) == ("WARNING", True)
 
 
 @pytest.mark.parametrize("given", ["", "a" * 65, "a b", "a.b", "é", "a\tb", "<script>", "1;2"])
