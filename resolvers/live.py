@@ -24,8 +24,9 @@ from schema.types.mailbox import MailboxChanged
 from schema.types.node import kind_of
 from storage import inbox
 from storage.changes import Change
+from storage.cursors import Section
 from storage.feed import Batch
-from storage.inbox import UNREAD_SECTION, View, view_of
+from storage.inbox import View, view_of
 from storage.mailboxes import changed_mailbox
 from storage.reader import StoreReader
 
@@ -111,7 +112,7 @@ async def inbox_event(
     """What a change means for a view; None where the thread is in it neither before nor after."""
     assert change.now is not None
     edge = await inbox.inbox_row(reader, view, thread_id)
-    is_unread = edge.cursor.startswith(str(UNREAD_SECTION))
+    is_unread = edge.cursor.startswith(str(Section.UNREAD.value))
     counts = change.unread.get(reader.caller.member or "", None)
     unread_before, unread_after = (counts[0] > 0, counts[1] > 0) if counts else (is_unread, is_unread)
     was_in = view.holds(change.was or change.now, unread_before)

@@ -7,7 +7,7 @@ from resolvers.context import Info
 from resolvers.html import checked_html
 from resolvers.influencers import find, idempotency
 from resolvers.refusal import refusable
-from schema.types.errors import Refused, UserErrorCode, bad_input, not_found
+from schema.types.errors import ApiError, ErrorCode, Refused, UserErrorCode, bad_input
 from schema.types.inputs import ReceiveMessageInput, SendMessageInput
 from schema.types.mail_inputs import ResolveDeliveryInput
 from schema.types.mail_payloads import ResolveDeliveryPayload
@@ -117,5 +117,5 @@ async def thread_of(info: Info, input: ReceiveMessageInput) -> str:
     assert input.influencer is not None
     id = await find(info, input.influencer)
     if id is None:
-        raise not_found("influencer")
+        raise ApiError(ErrorCode.NOT_FOUND, "there is no influencer with this reference")
     return thread_id_of(id)

@@ -14,6 +14,7 @@ from schema.types.paging import Connection
 from storage import claims
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
+from storage.cursors import Section
 from storage.definitions import define, rename
 from storage.documents import Document, to_document, to_value
 from storage.indexes import OF_WORKSPACE
@@ -27,7 +28,8 @@ from storage.store import Store
 async def campaign_page(reader: StoreReader, first: int | None, after: str | None) -> Connection[Campaign]:
     """A page of the workspace's campaigns, newest first."""
     filter = {"workspace": reader.caller.workspace}
-    return await newest_page(reader, Connection[Campaign], Campaign, "campaigns", filter, OF_WORKSPACE, first, after)
+    page = Connection[Campaign]
+    return await newest_page(reader, page, Campaign, Section.CAMPAIGNS, filter, OF_WORKSPACE, first, after)
 
 
 async def access_campaign(turn: Turn, id: str) -> Document:
@@ -80,7 +82,7 @@ async def set_participation(
 async def put_participant(turn: Turn, campaign_id: str, influencer_id: str) -> None:
     """Makes sure that somebody is in a campaign, whatever their status. Raises NOT_FOUND for no campaign."""
     await access_campaign(turn, campaign_id)
-    if await claims.owner_of(turn, "participation", f"{campaign_id}:{influencer_id}") is None:
+    if campaign_id not in (await access_influencer(turn, influencer_id))["facets"]:
         await put_participation(turn, campaign_id, influencer_id, ParticipationStatus.ADDED)
 
 

@@ -17,13 +17,12 @@ from schema.types.node import influencer_id_of, kind_of, thread_id_of
 from schema.types.paging import MOST, PageInfo, page_size
 from schema.types.thread import InboxConnection, InboxEdge, InboxFilter, Thread
 from storage.changes import Place, place_of
-from storage.cursors import Cursor, format_cursor, newest_first, parse_cursor
+from storage.cursors import Cursor, Section, format_cursor, newest_first, parse_cursor
 from storage.documents import Document
 from storage.indexes import INBOX, INBOX_OF_FACET, UNREAD, UNREAD_OF_FACET, WORDS
 from storage.reader import StoreReader, participation_of
 from storage.words import LAST, terms_of
 
-UNREAD_SECTION, OTHERS_SECTION = 0, 1
 FEW = 500  # found by a search, who are read by their ids
 
 
@@ -75,7 +74,7 @@ async def inbox_page(
 ) -> InboxConnection:
     """A page of the inbox. Raises BAD_USER_INPUT for a bad size or cursor."""
     size = page_size(first)
-    cursor = parse_cursor(after, sections=2)
+    cursor = parse_cursor(after, Section.UNREAD, Section.OTHERS)
     position = cursor.position if cursor else reader.position
     wanted = await search_influencers(reader, search) if search is not None else None
     page = Page()
@@ -107,17 +106,17 @@ async def walk(
     page: Page,
 ) -> None:
     """Fills a page: first from the unread threads behind the cursor, then from the others."""
-    if cursor is None or cursor.section == UNREAD_SECTION:
+    if cursor is None or cursor.section is Section.UNREAD:
         marks = await unread_marks(reader, view, wanted, cursor, limit)
         page.marks = {mark["thread"]: mark for mark in marks}
         people = await reader.documents("influencers", [influencer_id_of(thread) for thread in page.marks])
         page.influencers = [people[influencer_id_of(thread)] for thread in page.marks]
-        page.cursors = [format_cursor(newest_first(mark["rank"]), position, UNREAD_SECTION) for mark in marks]
+        page.cursors = [format_cursor(Section.UNREAD, newest_first(mark["rank"]), position) for mark in marks]
         cursor = None
     if len(page.influencers) < limit and not view.unread_only:
         others = await others_listed(reader, view, wanted, cursor, limit - len(page.influencers))
         page.influencers += others
-        page.cursors += [format_cursor(newest_first(each["rank"]), position, OTHERS_SECTION) for each in others]
+        page.cursors += [format_cursor(Section.OTHERS, newest_first(each["rank"]), position) for each in others]
 
 
 async def unread_marks(
@@ -220,6 +219,6 @@ async def inbox_row(reader: StoreReader, view: View, thread_id: str) -> InboxEdg
     thread: Thread = (await reader.rows([influencer], marks))[0]
     participations = await participations_in(reader, view, [influencer], marks)
     mark = marks.get(thread_id)
-    section, rank = (UNREAD_SECTION, mark["rank"]) if mark and mark["shown"] else (OTHERS_SECTION, influencer["rank"])
-    cursor = format_cursor(newest_first(rank), reader.position, section)
+    section, rank = (Section.UNREAD, mark["rank"]) if mark and mark["shown"] else (Section.OTHERS, influencer["rank"])
+    cursor = format_cursor(section, newest_first(rank), reader.position)
     return InboxEdge(cursor=cursor, node=thread, participations=participations.get(influencer["_id"], []))

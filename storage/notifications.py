@@ -6,6 +6,7 @@ from schema.types.context import Caller
 from schema.types.errors import not_found
 from schema.types.notification import Notification, NotificationConnection
 from storage.changes import Turn
+from storage.cursors import Section
 from storage.indexes import NOTIFICATIONS
 from storage.log import Outcome
 from storage.pages import newest_page
@@ -19,7 +20,7 @@ async def notification_page(
     """A page of the member's notifications, newest first."""
     filter = {"member_id": member}
     return await newest_page(
-        reader, NotificationConnection, Notification, "notifications", filter, NOTIFICATIONS, first, after
+        reader, NotificationConnection, Notification, Section.NOTIFICATIONS, filter, NOTIFICATIONS, first, after
     )
 
 

@@ -9,6 +9,7 @@ from schema.types.node import new_id
 from schema.types.paging import Connection
 from storage import claims
 from storage.changes import Turn
+from storage.cursors import Section
 from storage.documents import Document, to_document, to_value
 from storage.indexes import OF_WORKSPACE, RETRIES
 from storage.log import Outcome
@@ -22,9 +23,8 @@ KIND = "quarantined mail"  # of claims
 async def page(reader: StoreReader, first: int | None, after: str | None) -> Connection[QuarantinedMail]:
     """A page of the mails that could not be taken in, newest first."""
     filter = {"workspace": reader.caller.workspace}
-    return await newest_page(
-        reader, Connection[QuarantinedMail], QuarantinedMail, "quarantined_mails", filter, OF_WORKSPACE, first, after
-    )
+    page, section = Connection[QuarantinedMail], Section.QUARANTINED_MAILS
+    return await newest_page(reader, page, QuarantinedMail, section, filter, OF_WORKSPACE, first, after)
 
 
 async def hold(

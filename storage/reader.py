@@ -29,7 +29,7 @@ from schema.types.tag import Tag, Variable
 from schema.types.thread import MessageConnection, MessagePageArguments, Thread
 from storage import attachments, timeline
 from storage.changes import Change
-from storage.cursors import format_cursor
+from storage.cursors import Section, format_cursor
 from storage.documents import Document, from_document, from_milliseconds
 from storage.indexes import TIMELINE
 from storage.marks import mark_id
@@ -304,7 +304,7 @@ class StoreReader:
         window, position = await timeline.window(self.store.database, thread_id, arguments, self.position)
         marks = await self.marks([thread_id])
         edges = [
-            Edge(cursor=format_cursor(each["order"], position), node=message_of(each, marks))
+            Edge(cursor=format_cursor(Section.MESSAGES, each["order"], position), node=message_of(each, marks))
             for each in window.documents
         ]
         info = page_info(edges, more_before=window.more_before, more_after=window.more_after)

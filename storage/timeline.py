@@ -8,7 +8,7 @@ from schema.types.errors import bad_input, not_found
 from schema.types.node import kind_of
 from schema.types.paging import page_size
 from schema.types.thread import MessagePageArguments
-from storage.cursors import parse_cursor
+from storage.cursors import Section, parse_cursor
 from storage.database import Database
 from storage.documents import Document
 from storage.indexes import TIMELINE, TIMELINE_OF_CAMPAIGN
@@ -27,7 +27,7 @@ async def window(
     database: Database, thread_id: str, arguments: MessagePageArguments, position: str
 ) -> tuple[Window, str]:
     """The page that is asked for, and the position that its list was first read at."""
-    after, before = parse_cursor(arguments.after), parse_cursor(arguments.before)
+    after, before = (parse_cursor(each, Section.MESSAGES) for each in (arguments.after, arguments.before))
     if arguments.first is not None and arguments.last is not None:
         raise bad_input("give first or last, not both")
     origin = after or before
@@ -53,15 +53,15 @@ async def window(
 
 
 async def around(database: Database, filter: Document, message_id: str, size: int) -> Window:
-    """A window with the message in its middle."""
+    """A window with the message in its middle, or as near to it as the list's ends allow."""
     kind_of(message_id)
     message = await database.get("messages", message_id)
-    if message is None or message["thread_id"] != filter["thread_id"]:
+    if message is None or any(message[name] != wanted for name, wanted in filter.items()):
         raise not_found(message_id)
-    older = size // 2
-    before = await ahead(database, filter, message["order"], -1, older + 1)
-    after = await behind(database, filter, message["order"] - 1, None, size - older + 1)
-    documents = before[max(0, len(before) - older) :] + after[: size - older]
+    before = await ahead(database, filter, message["order"], -1, size)
+    after = await behind(database, filter, message["order"] - 1, None, size + 1)
+    older = min(len(before), max(size // 2, size - len(after)))
+    documents = before[len(before) - older :] + after[: size - older]
     return Window(documents, len(before) > older, len(after) > size - older)
 
 

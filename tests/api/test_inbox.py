@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Brand
-from tests.client import Api, ApiFailed
+from tests.client import Api, ApiFailed, Json
 
 INBOX = """query($first: Int, $after: String, $filter: InboxFilter, $search: String) {
   inbox(first: $first, after: $after, filter: $filter, search: $search) {
@@ -109,6 +109,30 @@ async def test_filters_by_campaigns_and_tags(brand: Brand) -> None:
         "setParticipation", "position", campaignId=spring, influencerIds=[people["Bob"]["id"]], status="REMOVED"
     )
     assert await found(campaignIds=[spring]) == ["Ada"]
+    await brand.receive(people["Bob"]["thread"], campaignId=spring)
+    assert await found(campaignIds=[spring]) == ["Bob", "Ada"], "who writes in a campaign is in it again"
+    edges = (await admin.run(INBOX, filter={"campaignIds": [spring]}))["inbox"]["edges"]
+    assert edges[0]["participations"] == [{"status": "ADDED", "campaign": {"name": "Spring"}}]
+
+
+async def test_a_list_takes_no_cursor_of_another(brand: Brand) -> None:
+    ada = await brand.influencer("Ada")
+    await brand.admin.mutate("createCampaign", "position", name="Spring")
+    await brand.receive(ada["thread"])
+    edges = "(first: 1, after: $after) { edges { cursor } }"
+    lists = {name: f"{name}{edges}" for name in ("inbox", "campaigns", "notifications")}
+    lists["messages"] = f'thread(id: "{ada["thread"]}") {{ messages{edges} }}'
+
+    async def ask(name: str, after: str | None = None) -> Json:
+        return await brand.viewer.post(f"query($after: String) {{ {lists[name]} }}", after=after)
+
+    for name in lists:
+        data = (await ask(name))["data"]
+        [edge] = (data.get("thread") or data)[name]["edges"]
+        for other in lists:
+            answer = await ask(other, edge["cursor"])
+            codes = [error["extensions"]["code"] for error in answer.get("errors", [])]
+            assert codes == ([] if name == other else ["BAD_USER_INPUT"]), (name, other)
 
 
 @pytest.mark.parametrize(

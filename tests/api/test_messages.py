@@ -44,7 +44,12 @@ async def test_a_timeline_in_both_directions_and_around_a_message(brand: Brand) 
     assert middle["pageInfo"]["hasNextPage"] and middle["pageInfo"]["hasPreviousPage"]
     assert texts(await page(brand, thread, last=10, before=middle["pageInfo"]["startCursor"])) == list("01")
     assert texts(await page(brand, thread, first=10, after=middle["pageInfo"]["endCursor"])) == list("678")
-    assert texts(await page(brand, thread, first=4, around=messages[0]["id"])) == list("01")
+    for number, shown in ((0, "0123"), (1, "0123"), (7, "5678"), (8, "5678")):  # no page is short that need not be
+        found = await page(brand, thread, first=4, around=messages[number]["id"])
+        assert texts(found) == list(shown)
+        assert found["pageInfo"]["hasPreviousPage"] == ("0" not in shown)
+        assert found["pageInfo"]["hasNextPage"] == ("8" not in shown)
+    assert texts(await page(brand, thread, first=100, around=messages[8]["id"])) == list("012345678")
 
 
 async def test_messages_of_one_campaign_and_the_unread_of_each(brand: Brand) -> None:
@@ -148,6 +153,7 @@ async def test_what_an_influencer_wrote_comes_in_once_by_any_reference(brand: Br
         with pytest.raises(ApiFailed) as failed:
             await brand.partner.mutate("receiveMessage", selection, text="x", externalId="9", influencer=nobody)
         assert failed.value.codes == ["NOT_FOUND"]
+        assert failed.value.errors[0]["message"] == "there is no influencer with this reference"
 
 
 async def test_a_message_within_a_campaign_puts_its_influencer_into_it(brand: Brand) -> None:
