@@ -33,8 +33,10 @@ class Sharing:
     since: frozenset[str]  # variables that only say where to begin
 
     def key(self, caller: Caller, query: str, name: str | None, variables: dict[str, Any]) -> bytes:
-        """Equal for those who are told the same: in one workspace, by one document, for one viewer if that counts."""
-        viewer = caller.id if self.is_per_viewer else None
+        """Equal for those who are told the same: in one workspace, by one document, for one viewer if that counts, who
+        may do the same by each of their tokens.
+        """
+        viewer = [caller.id, caller.role, sorted(caller.scopes)] if self.is_per_viewer else None
         asked = {each: value for each, value in variables.items() if each not in self.since}
         told = orjson.dumps([caller.workspace, viewer, query, name, asked], option=orjson.OPT_SORT_KEYS)
         return sha256(told).digest()  # there is one for each group, and a document may be long

@@ -35,17 +35,19 @@ from connect_inbox.graphql.limits import Limits
 from connect_inbox.graphql.sharing import sharing_of
 from connect_inbox.settings import Settings
 from resolvers.context import Context
-from schema.types.context import Caller
+from schema.types.context import Caller, Role
 from schema.types.errors import ApiError, ErrorCode
 from schema.types.message import MessageDirection, MessageKind
 from storage.feed import Batch, begin, next_batch
+from storage.mailboxes import change_mailbox
 from storage.messages import NewMessage, add_messages
 from storage.reader import StoreReader
 from storage.store import Store
-from storage.workspaces import begin_epoch
-from tests.api.conftest import Brand, create_brand, keep_groups
+from storage.workspaces import add_member, add_partner, begin_epoch, operator_of
+from tests.api.conftest import Brand, create_brand, keep_groups, token_for
 from tests.api.documents import object_type, selection_for
 from tests.client import DEADLINE, Api, Subscription, until
+from tests.mailboxes import connected
 from tests.raw_socket import raw_subscription
 from tests.server import running
 from tests.sse import open_stream
@@ -55,6 +57,7 @@ FOR_ALL = """subscription($since: String) {
 }"""
 FOR_ONE = "subscription($since: String) { messageAdded(since: $since) { message { id unread } } }"
 COUNT = "subscription { unreadCount { threads position } }"
+MAY_SEND = "subscription($since: String) { mailboxChanged(since: $since) { mailbox { maySend } } }"
 
 
 async def subscribed(stack: AsyncExitStack, api: Api, query: str, **variables: object) -> Subscription:
@@ -119,6 +122,27 @@ async def test_each_sees_their_own(brand: Brand) -> None:
         await brand.receive(thread)
         seen = [(await each.data())["message"]["unread"] for each in subscriptions]
         assert seen == [True, True, False]  # a partner has no read state
+
+
+async def test_each_token_is_told_what_it_may_do_itself(brand: Brand) -> None:
+    """Two tokens of one partner's, and a member whose role has changed."""
+    store, workspace = brand.store, brand.workspace
+    operator = operator_of(workspace)
+    owner = (await add_member(store, operator, "Owner", "owner@brand.example", Role.MEMBER)).result.id
+    mailbox = await connected(store, workspace, owner, is_shared=True)
+    partner = (await add_partner(store, operator, "Another")).result.id
+    reader, sender = [
+        brand.server.api(await token_for(store, workspace, partner, ["inbox:read", *more]))
+        for more in ([], ["messages:send"])
+    ]
+    member, since = (await brand.viewer.run("{ viewer { id } }"))["viewer"]["id"], await brand.position()
+    async with brand.viewer.subscription(MAY_SEND, since=since):  # by which the others' rights must not be told
+        await brand.admin.mutate("updateMember", "position", memberId=member, role="MEMBER")
+        writer = brand.server.api(await token_for(store, workspace, member))
+        async with AsyncExitStack() as stack:
+            asked = [await subscribed(stack, api, MAY_SEND, since=since) for api in (reader, sender, writer)]
+            await change_mailbox(store, operator, mailbox, {"name": "Another name"})
+            assert [(await each.data())["mailbox"]["maySend"] for each in asked] == [False, True, True]
 
 
 async def test_what_only_one_member_may_know_is_told_to_nobody_else(brand: Brand) -> None:
