@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 
 from connect_inbox.auth import Gate
@@ -154,6 +154,8 @@ class Group:
         self._walkers: set[Subscriber] = set()
         self._behind: Batch | None = None  # where those who have joined stand
         self._telling: asyncio.Task[None] | None = None
+        self._following = ExitStack()  # hints that concern it are listened to for as long as there is somebody
+        self._following.enter_context(self._log.head(caller.workspace).followed())
 
     def __len__(self) -> int:
         return len(self._joined) + len(self._walkers)
@@ -170,6 +172,7 @@ class Group:
         if not self._joined:
             self._end_telling()
         if not len(self):
+            self._following.close()
             self._groups.forget(self._key)
 
     def _end_telling(self) -> None:
@@ -180,10 +183,9 @@ class Group:
     async def catch_up(self, subscriber: Subscriber) -> None:
         """Hands over what the group is ahead by, at the client's pace; then the subscriber has joined."""
         most = FIRST_STEP
-        with self._log.head(self._caller.workspace).followed():
-            while subscriber.group is self and not self._joins(subscriber):
-                async with subscriber.turn:
-                    most = await self._walk_on(subscriber, most)
+        while subscriber.group is self and not self._joins(subscriber):
+            async with subscriber.turn:
+                most = await self._walk_on(subscriber, most)
 
     async def _walk_on(self, subscriber: Subscriber, most: int) -> int:
         """Hands over a few changes, and waits for room for the first that there is none for; how many to go on with."""
@@ -376,12 +378,13 @@ class Groups:
         caller = subscriber.caller
         context = Context(self.store, await read_for(self.store, caller))
         feed = await operations.feed_of(operation, context)
-        subscriber.behind = await begin(self.store.log, caller.workspace, feed.since)
         key = operation.group_key(caller)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = Group(self, key, operation, feed, caller)
-        group.add(subscriber)
+        with self.store.log.head(caller.workspace).followed():  # from before its position is read
+            subscriber.behind = await begin(self.store.log, caller.workspace, feed.since)
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = Group(self, key, operation, feed, caller)
+            group.add(subscriber)
         payloads, failed = await group.tell(subscriber.behind)
         if failed is not None:
             raise failed

@@ -39,8 +39,10 @@ from schema.types.context import Caller, Role
 from schema.types.errors import ApiError, ErrorCode
 from schema.types.message import MessageDirection, MessageKind
 from storage.feed import Batch, begin, next_batch
+from storage.hints import Hearing
 from storage.mailboxes import change_mailbox
 from storage.messages import NewMessage, add_messages
+from storage.positions import parse_position
 from storage.reader import StoreReader
 from storage.store import Store
 from storage.workspaces import add_member, add_partner, begin_epoch, operator_of
@@ -51,6 +53,7 @@ from tests.mailboxes import connected
 from tests.raw_socket import raw_subscription
 from tests.server import running
 from tests.sse import open_stream
+from tests.storage.stores import second_store
 
 FOR_ALL = """subscription($since: String) {
   messageAdded(since: $since) { position message { id text author { id name } thread { influencer { name } } } }
@@ -478,6 +481,28 @@ async def test_one_who_is_ahead_of_the_group_is_told_nothing_twice(
         await until(lambda: sent[-1] in first.taken and sent[-1] in second.taken)
     assert (first.taken, second.taken) == (sent, sent[-1:])
     await asyncio.gather(first.stop(), second.stop())
+
+
+async def test_what_another_process_tells_of_while_a_subscription_begins_is_not_passed_over(
+    brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, beginning, going_on = second_store(brand.store), asyncio.Event(), asyncio.Event()
+    hearing, execute = Hearing(other.log), Group.tell
+    thread = (await brand.influencer())["thread"]
+
+    async def tell(group: Group, batch: Batch) -> Executed:
+        beginning.set()
+        await going_on.wait()
+        return await execute(group, batch)
+
+    monkeypatch.setattr(Group, "tell", tell)
+    async with running(other, Settings()) as there, there.api(brand.viewer.token).subscription(FOR_ALL) as events:
+        await beginning.wait()
+        sent = await brand.send(thread)
+        hearing.hear(orjson.dumps({brand.workspace: parse_position(sent["position"])[1]}).decode())
+        going_on.set()
+        assert (await events.data())["message"]["id"] == sent["id"]
+    await hearing.stop()
 
 
 async def test_one_who_does_not_read_is_cut_off(patient: tuple[Brand, Groups], monkeypatch: pytest.MonkeyPatch) -> None:
