@@ -28,18 +28,22 @@ async def change_page(info: Info, since: str, first: int | None) -> ChangePage:
     found = (await log.changes(reader.caller.workspace, after, up_to=applied))[:size]
     reached = found[-1].position if found else after
     changes = await asyncio.gather(
-        *[told(each, epoch, reader) for each in found if may_know(reader.caller.member, each.only)]
+        *[
+            told(each, format_position(epoch, each.position), reader)
+            for each in found
+            if may_know(reader.caller.member, each.only)
+        ]
     )
     position = format_position(epoch, reached)
     return ChangePage(changes=list(changes), position=position, has_more=reached < applied)
 
 
-async def told(change: logged.Change, epoch: str, reader: StoreReader) -> Change:
+async def told(change: logged.Change, position: str, reader: StoreReader) -> Change:
     ids = await nodes_of(change, reader)
     found = await asyncio.gather(*[node_or_none(reader, id) for id in ids])
     pairs = list(zip(ids, found, strict=True))
     return Change(
-        position=format_position(epoch, change.position),
+        position=position,
         kind=ChangeKind(change.kind),
         at=from_milliseconds(change.at),
         nodes=[node for _, node in pairs if node is not None],

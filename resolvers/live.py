@@ -9,6 +9,7 @@ from __future__ import annotations
 import strawberry
 
 from resolvers import access
+from resolvers.changes import told
 from resolvers.context import Info
 from resolvers.feed import Feed, Told, of_changes
 from schema.types.arguments import Filter, OnlyCampaignId, OnlyThreadId, Since, ThreadId
@@ -150,3 +151,8 @@ async def notification_added(info: Info, since: Since = None) -> Feed:
         return NotificationAdded(position=position, notification=await reader.notification(change.notified[member]))
 
     return of_changes(since, tell)
+
+
+async def changed(info: Info, since: Since = None) -> Feed:
+    access.to_read(info)
+    return of_changes(since, told)

@@ -23,7 +23,7 @@ from resolvers import (
 )  # fmt: skip
 from schema.types.asset import Asset, AssetDelivery
 from schema.types.campaign import Campaign, Participation
-from schema.types.change import InboxEvent, MessageAdded, NotificationAdded, ThreadEvent
+from schema.types.change import Change, InboxEvent, MessageAdded, NotificationAdded, ThreadEvent
 from schema.types.draft import Draft
 from schema.types.influencer import Influencer, Note
 from schema.types.mailbox import Mailbox, MailboxChanged, QuarantinedMail
@@ -196,6 +196,13 @@ class Subscription:
     mailbox_changed = subscription(live.mailbox_changed, MailboxChanged, "Every change of how a mailbox is.")
     notification_added = subscription(
         live.notification_added, NotificationAdded, "Every notification that the viewer gets.", per_viewer=True
+    )
+    changed = subscription(
+        live.changed,
+        Change,
+        "Every change that concerns the viewer, of whatever it is, with the objects that differ after it: what the "
+        "query `changes` tells.",
+        per_viewer=True,
     )
 
 

@@ -86,6 +86,7 @@ MAY = {
     "subscription unreadCount": MEMBERS,
     "subscription notificationAdded": MEMBERS,
     "subscription mailboxChanged": READERS,
+    "subscription changed": READERS,
 }
 
 # What is asked for where no id can be one that does not exist: something that is refused for its form, or changes

@@ -15,6 +15,11 @@ from tests.mailboxes import connected
 from tests.sse import EVENTS, open_stream
 
 MESSAGE = "message { id text unread author { __typename name } thread { id } }"
+CHANGE = """position kind at removedIds actor { __typename name } nodes {
+    __typename id
+    ... on Message { text unread } ... on Thread { unreadMessages } ... on Notification { read }
+    ... on Mailbox { maySend isDefault } ... on Participation { unreadMessages }
+}"""
 SUBSCRIPTIONS = {
     "messageAdded": "subscription($since: String, $thread: ID) { messageAdded(since: $since, threadId: $thread) "
     f"{{ position {MESSAGE} }} }}",
@@ -27,6 +32,7 @@ SUBSCRIPTIONS = {
     "{ position notification { reason read message { id } } } }",
     "mailboxChanged": "subscription($since: String) { mailboxChanged(since: $since) "
     "{ position mailbox { id address state maySend isDefault isFallback owner { name } } } }",
+    "changed": f"subscription($since: String) {{ changed(since: $since) {{ {CHANGE} }} }}",
 }
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -89,6 +95,9 @@ def expected(name: str, thread: str, member: str, since: str, story: list[Json])
             {"position": at[0], "notification": {"reason": "MESSAGE_RECEIVED", **told, "read": True}},
             {"position": at[3], "notification": {"reason": "MARKED_UNREAD", **told}},
         ]
+    if name == "changed":
+        kinds = ["MESSAGE_ADDED"] * 2 + ["THREAD_READ", "THREAD_MARKED_UNREAD", "MAILBOX_ADDED", "MAILBOX_CHANGED"]
+        return [{"position": each["position"], "kind": kind} for each, kind in zip(story, kinds, strict=True)]
     return [{"id": member, "threads": 1, "messages": 1, "position": chosen["position"]}]
 
 
@@ -101,12 +110,36 @@ async def test_what_a_member_is_told_afterwards(brand: Brand, transport: str, na
     story = await the_story(brand, thread)
     async with subscribed(transport, brand.member, name, since=since, thread=thread) as subscription:
         wanted = expected(name, thread, member, since, story)
-        assert [await subscription.data() for _ in wanted] == wanted
+        told = [await subscription.data() for _ in wanted]
+        assert [{key: event[key] for key in each} for event, each in zip(told, wanted, strict=True)] == wanted
         last = await brand.receive(thread, "Later")  # and then what happens, with nothing in between
         if name == "mailboxChanged":
             renamed = {"mailboxId": story[4]["id"], "name": "The team"}
             last = await brand.admin.mutate("updateMailbox", "position", **renamed)
         assert (await subscription.data())["position"] == last["position"]
+
+
+@transports
+async def test_of_every_change_each_is_told_what_the_query_tells(brand: Brand, transport: str) -> None:
+    """What has a subscription of its own, and what has none: tags, campaigns, notifications that are read."""
+    thread = (await brand.influencer("Ada"))["thread"]
+    since = await brand.position()
+    await the_story(brand, thread)
+    tag = (await brand.admin.mutate("createTag", "tag { id }", name="VIP"))["tag"]["id"]
+    await brand.admin.mutate("updateTag", "position", tagId=tag, name="Very important")
+    await brand.admin.mutate("createCampaign", "position", name="Spring")
+    told = (await brand.member.run("{ notifications { nodes { id } } }"))["notifications"]["nodes"]
+    await brand.member.mutate("markNotificationsRead", "position", notificationIds=[each["id"] for each in told])
+    await brand.admin.mutate("deleteTag", "position", tagId=tag)
+    query = f"query($since: String!) {{ changes(since: $since) {{ changes {{ {CHANGE} }} }} }}"
+    seen = {}
+    for api in (brand.admin, brand.member, brand.viewer, brand.partner):
+        wanted = (await api.run(query, since=since))["changes"]["changes"]
+        async with subscribed(transport, api, "changed", since=since) as subscription:
+            assert [await subscription.data() for _ in wanted] == wanted
+        seen[api] = {each["kind"] for each in wanted}
+    assert "TAG_CHANGED" in seen[brand.partner] and "NOTIFICATIONS_READ" in seen[brand.member]
+    assert not {"NOTIFICATIONS_READ", "THREAD_READ"} & seen[brand.admin], "what a member reads is told to nobody else"
 
 
 @transports
@@ -171,6 +204,7 @@ async def test_what_a_stranger_is_told(brand: Brand, transport: str) -> None:
         mark = {"messageId": sent["message"]["id"]}
         assert (await told["messageAdded"].data())["message"]["text"] == "Mine"
         assert (await told["threadChanged"].data())["messageId"] == mark["messageId"]
+        assert (await told["changed"].data())["position"] == sent["position"]
         event = await told["inboxChanged"].data()
         assert (event["threadId"], event["position"]) == (own, sent["position"])
         viewer = (await brand.stranger.run("{ viewer { id workspace { id } } }"))["viewer"]
