@@ -94,7 +94,6 @@ class MessageAdded:
 class ThreadEventKind(Enum):
     MESSAGE_ADDED = strawberry.enum_value("MESSAGE_ADDED", description="`message` was added.")
     MESSAGE_UPDATED = strawberry.enum_value("MESSAGE_UPDATED", description="`message` changed.")
-    MESSAGE_REMOVED = strawberry.enum_value("MESSAGE_REMOVED", description="The message `messageId` is gone.")
     THREAD_UPDATED = strawberry.enum_value(
         "THREAD_UPDATED", description="The thread, its influencer or what is unread in it changed."
     )

@@ -63,7 +63,6 @@ class UserErrorCode(Enum):
     INVALID = strawberry.enum_value("INVALID", description="A value is not of the form it must have.")
     TOO_LONG = strawberry.enum_value("TOO_LONG", description="A text or a list is longer than allowed.")
     TAKEN = strawberry.enum_value("TAKEN", description="Another object of the workspace already has this value.")
-    ARCHIVED = strawberry.enum_value("ARCHIVED", description="The object is archived; restore it first.")
     MAILBOX_REQUIRED = strawberry.enum_value(
         "MAILBOX_REQUIRED", description="E-mail needs a connected mailbox, and there is none."
     )
@@ -82,9 +81,6 @@ class UserErrorCode(Enum):
     )
     SERVER_FAILED = strawberry.enum_value(
         "SERVER_FAILED", description="The mail server did not do what it was asked for; it may later."
-    )
-    NOT_PARTICIPATING = strawberry.enum_value(
-        "NOT_PARTICIPATING", description="The influencer does not take part in this campaign."
     )
     ACCOUNT_REQUIRED = strawberry.enum_value(
         "ACCOUNT_REQUIRED", description="Only influencers with a platform account can be given this."

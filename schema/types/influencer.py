@@ -63,7 +63,7 @@ class Influencer(Node, Actor):
     tag_ids: strawberry.Private[list[str]]
     values: strawberry.Private[dict[str, str]]
 
-    @strawberry.field(description="Tags, in the order of their names.")
+    @strawberry.field(description="Tags, in the order of their names when they are read: a tag may be renamed later.")
     async def tags(self, info: Info) -> list[Tag]:
         return await info.context.reader.tags(self.tag_ids)
 
@@ -80,7 +80,7 @@ class Influencer(Node, Actor):
     async def thread(self, info: Info) -> Annotated[Thread, strawberry.lazy("schema.types.thread")]:
         return await info.context.reader.thread(thread_id_of(self.id))
 
-    @strawberry.field(description="The campaigns they are in, newest first.")
+    @strawberry.field(description="The campaigns they are in or were taken out of, newest first.")
     async def participations(
         self, info: Info
     ) -> list[Annotated[Participation, strawberry.lazy("schema.types.campaign")]]:

@@ -44,7 +44,9 @@ class CreateInfluencerInput:
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
-@strawberry.input(description="What changes of an influencer. What is left out stays as it is.")
+@strawberry.input(
+    description="What changes of an influencer. What is left out stays as it is; null takes away what can be without."
+)
 class UpdateInfluencerInput:
     influencer_id: strawberry.ID = strawberry.field(description="The influencer.")
     name: str | None = strawberry.field(default=strawberry.UNSET, description="The name to show.")
@@ -207,7 +209,10 @@ class MarkThreadsReadInput:
 
 @strawberry.input(description="A message from which on the viewer wants the thread to be unread.")
 class MarkMessageUnreadInput:
-    message_id: strawberry.ID = strawberry.field(description="The message.")
+    message_id: strawberry.ID = strawberry.field(
+        description="The message. Where it cannot be unread itself, as one of the brand's or an automatic one, what "
+        "can and came after it is unread, or else the last before it."
+    )
 
 
 @strawberry.input(description="Notifications that the viewer has seen.")

@@ -22,7 +22,8 @@ class Payload:
     position: str | None = strawberry.field(
         default=None,
         description="The log position of the change, by which its echo in a subscription is recognised. It is no "
-        "`since`: what came before it may not have been delivered yet. Null where it was refused.",
+        "`since`: what came before it may not have been delivered yet. Where nothing was left to do it is where the "
+        "log stands, and no echo comes. Null where it was refused, and of tokens, which are in no log.",
     )
     user_errors: list[UserError] = strawberry.field(
         default_factory=list, description="Why it was refused; empty where it was done."

@@ -56,7 +56,11 @@ class Thread(Node):
         last: Annotated[int | None, described("The newest, this many: 0 to 100.")] = None,
         before: Annotated[str | None, described("A cursor: messages ahead of it.")] = None,
         around: Annotated[
-            strawberry.ID | None, described("A message's id: a page with it in the middle, of the size `first`.")
+            strawberry.ID | None,
+            described(
+                "A message's id: a page of the size `first` or `last` with it in the middle, or as near to that as the "
+                "ends of the list allow."
+            ),
         ] = None,
         campaign_id: Annotated[strawberry.ID | None, described("Only messages of this campaign.")] = None,
     ) -> MessageConnection:
@@ -67,7 +71,9 @@ class Thread(Node):
     async def draft(self, info: Info) -> Draft | None:
         return await info.context.reader.draft(self.id)
 
-    @strawberry.field(description="The campaigns that its influencer is in, newest first, with the unread of each.")
+    @strawberry.field(
+        description="The campaigns that its influencer is in or was taken out of, newest first, with what is unread."
+    )
     async def participations(self, info: Info) -> list[Participation]:
         return await info.context.reader.participations(self.influencer.id)
 
