@@ -27,6 +27,7 @@ from storage.documents import Document, to_milliseconds
 from storage.log import Outcome
 from storage.mailboxes import access_mailbox
 from storage.messages import Mail, NewMessage, expected_of_threads, mail_id_claim, message_of_mail, put_message
+from storage.outbox import quiet_change
 from storage.store import Store
 
 COPY = "mail copy"  # the kind of claim that says which message a mail is in a thread
@@ -40,7 +41,7 @@ THERE = {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNKNOWN, Del
 class ReportedState:
     """What a report says of a mail of ours."""
 
-    mail_id: str
+    mail_ids: list[str]  # by which it may be known, as it may have been given another one on its way
     recipient: str | None  # None for whom it was for
     state: DeliveryState
     words: str
@@ -71,6 +72,7 @@ class FoundMail:
     is_automatic: bool = False
     attachments: list[Attachment] = field(default_factory=list)
     raw_id: str | None = None
+    original_id: str | None = None  # the Message-ID that its sender gave it, where its header has another one now
     people: list[str] = field(default_factory=list)  # whom it seemed to concern: they are looked up ahead
     connected_at: datetime | None = None  # when the mailbox was that it was read from; None where that says nothing
     reports: list[ReportedState] = field(default_factory=list)
@@ -129,9 +131,10 @@ async def put_found(turn: Turn, mail: FoundMail) -> Taken:
         return Taken([])
     known = await claims_of(turn, mail)
     if mail.is_sent:
-        own = known.get(mail_id_claim(turn.workspace, mail.mail_id)) if mail.mail_id else None
-        if own is not None and await put_found_sent(turn, own["owner"]):
-            return Taken([own["owner"]])
+        own = await own_message(turn, mail, known)
+        if own is not None:
+            await put_found_sent(turn, mail, own, known)
+            return Taken([own["_id"]])
         return await put_copies(turn, mail, mailbox, await people_of(turn, mail.to + mail.cc), known)
     reported = [await put_reported(turn, each) for each in mail.reports[:MOST_REPORTS]]
     people = await people_of(turn, [mail.sender])
@@ -153,7 +156,13 @@ async def claims_of(turn: Turn, mail: FoundMail) -> dict[str, Document]:
 
 
 def mail_ids_of(mail: FoundMail) -> set[str]:
-    return {*mail.references, *(each.mail_id for each in mail.reports), *([mail.mail_id] if mail.mail_id else [])}
+    reported = {mail_id for each in mail.reports for mail_id in each.mail_ids}
+    return {*mail.references, *reported, *own_ids(mail)}
+
+
+def own_ids(mail: FoundMail) -> list[str]:
+    """Its Message-ID, and, of what was sent, the one that it was given before: elsewhere anybody could say so."""
+    return [each for each in (mail.mail_id, mail.original_id if mail.is_sent else None) if each]
 
 
 async def people_of(turn: Turn, addresses: list[str]) -> list[str]:
@@ -162,18 +171,28 @@ async def people_of(turn: Turn, addresses: list[str]) -> list[str]:
     return list(dict.fromkeys(found[id]["owner"] for id in ids if id in found and found[id]["owner"]))
 
 
-async def put_found_sent(turn: Turn, message_id: str) -> bool:
-    """A mail that we have sent is found in a mailbox: so it was sent. False for one that others' programs have.
+async def own_message(turn: Turn, mail: FoundMail, known: dict[str, Document]) -> Document | None:
+    """The message of ours that a mail among what was sent is; None for one that another program has sent."""
+    for mail_id in own_ids(mail):
+        claim = known.get(mail_id_claim(turn.workspace, mail_id))
+        if claim is not None and await turn.get("outbox", claim["owner"]) is not None:
+            return await turn.get("messages", claim["owner"])
+    return None
 
-    Once somebody has got it, it says nothing of the others, who were tried later: it is there since then.
+
+async def put_found_sent(turn: Turn, mail: FoundMail, message: Document, known: dict[str, Document]) -> None:
+    """A mail that we have sent is found in a mailbox: so it was sent.
+
+    Once somebody has got it, it says nothing of the others, who were tried later: it is there since then. Where the
+    provider has given it another Message-ID, which is what answers and reports name, it is known by that too.
     """
-    message, item = await turn.get("messages", message_id), await turn.get("outbox", message_id)
-    if message is None or item is None:
-        return False
     unsure = [] if addresses_in(message, GOT) else addresses_in(message, UNSURE)
     states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in unsure}
-    await put_states(turn, message, states)
-    return True
+    change = await put_states(turn, message, states)
+    claim = mail_id_claim(turn.workspace, mail.mail_id) if mail.mail_id else None
+    if claim is not None and claim not in known:
+        by_that = {"owner": message["_id"], "campaign": message["campaign_id"]}
+        turn.put(change or quiet_change(turn, message["_id"]), "claims", claim, by_that)
 
 
 async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document], person: str) -> None:
@@ -196,11 +215,19 @@ async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document], 
 async def put_reported(turn: Turn, report: ReportedState) -> bool:
     """What a report says of a mail of ours; False where it is about none, or says nothing new."""
     people = await people_of(turn, [report.recipient]) if report.recipient else []
-    message = await message_of_mail(turn, report.mail_id, people[0] if people else None)
-    if message is None or message["direction"] != MessageDirection.OUTBOUND.value or not message["recipients"]:
+    message = await reported_message(turn, report, people[0] if people else None)
+    if message is None:
         return False
     recipient = report.recipient or message["recipients"][0]["address"]
     return await put_states(turn, message, {recipient.lower(): (report.state, report.words)}) is not None
+
+
+async def reported_message(turn: Turn, report: ReportedState, person: str | None) -> Document | None:
+    for mail_id in report.mail_ids:
+        message = await message_of_mail(turn, mail_id, person)
+        if message and message["direction"] == MessageDirection.OUTBOUND.value and message["recipients"]:
+            return message
+    return None
 
 
 async def put_copies(

@@ -42,7 +42,7 @@ class Report:
     """What a machine says of a mail that was sent before."""
 
     kind: ReportKind
-    message_id: str | None  # of the mail that it is about
+    message_ids: list[str]  # of the mail that it is about, which may have been given another one on its way
     recipient: str | None
     words: str  # the status and the other server's text, on one line
 
@@ -63,6 +63,7 @@ class ParsedMail:
     """A mail, taken apart. Texts have no control characters but line feeds and tabs; header texts are one line."""
 
     message_id: str | None  # with angle brackets
+    original_id: str | None  # the Message-ID that it had before its provider gave it another one
     in_reply_to: list[str]
     references: list[str]
     sender: Address | None

@@ -175,6 +175,11 @@ def message_id_of(raw: str) -> str | None:
     return f"<{one_line(bare)}>" if bare else None
 
 
+def original_id_of(header: Header) -> str | None:
+    """The Message-ID that Microsoft's servers have replaced by one of their own."""
+    return message_id_of(header.raw("x-microsoft-original-message-id"))
+
+
 def message_ids_of(raw: str) -> list[str]:
     """All Message-IDs, each once, in their order; of very many the last ones."""
     found = list(dict.fromkeys(one_line(id) for id in MESSAGE_ID.findall(raw)))

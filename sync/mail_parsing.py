@@ -13,7 +13,7 @@ from sync.mail_addresses import addresses_of
 from sync.mail_bodies import Bodies, bodies_of
 from sync.mail_envelope import is_automatic
 from sync.mail_files import file_of
-from sync.mail_headers import FIELD, Header, date_of, message_id_of, message_ids_of
+from sync.mail_headers import FIELD, Header, date_of, message_id_of, message_ids_of, original_id_of
 from sync.mail_quotes import split_reply
 from sync.mail_reports import reports_of
 from sync.mail_structure import Part, structure_of
@@ -36,6 +36,7 @@ def parse(raw: bytes) -> ParsedMail:
     reply = split_reply(bodies.text)
     return ParsedMail(
         message_id=message_id_of(header.raw("message-id")),
+        original_id=original_id_of(header),
         in_reply_to=message_ids_of(header.joined("in-reply-to")),
         references=message_ids_of(header.joined("references")),
         sender=next(iter(addresses_of(header.joined("from", FIELD))), None),

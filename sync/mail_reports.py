@@ -8,7 +8,7 @@ from sync.mail import Address, Report, ReportKind
 from sync.mail_addresses import addresses_of
 from sync.mail_charsets import decoded, one_line
 from sync.mail_envelope import report_type
-from sync.mail_headers import Header, decoded_words, header_of, message_id_of
+from sync.mail_headers import Header, decoded_words, header_of, message_id_of, original_id_of
 from sync.mail_structure import Part, leaves_of
 
 WORDS = 500  # characters
@@ -27,18 +27,23 @@ def reports_of(root: Part, raw: bytes, text: str) -> list[Report]:
     """What a mail reports. What a person forwards reports nothing, whatever is in it."""
     if report_type(root.header) is None:
         return failed_recipients(root.header, text)
-    original: str | None = None
+    original: list[str] = []
     fields: list[tuple[str, list[Header]]] = []
     for part in leaves_of(root):
         kind = part.content_type.word
         if kind in STATUS | FEEDBACK:
             fields.append((kind, groups_of(part.content(raw))))
-        elif kind in ORIGINAL and original is None:
-            original = message_id_of(header_of(part.content(raw))[0].raw("message-id"))
+        elif kind in ORIGINAL and not original:
+            original = ids_of(header_of(part.content(raw))[0])
     found: list[Report] = []
     for kind, groups in fields:
         found += deliveries(groups, original) if kind in STATUS else complaints(groups, original)
     return found[:REPORTS]
+
+
+def ids_of(header: Header) -> list[str]:
+    """The Message-IDs of a mail that is returned."""
+    return [each for each in (message_id_of(header.raw("message-id")), original_id_of(header)) if each]
 
 
 def groups_of(content: bytes) -> list[Header]:
@@ -55,7 +60,7 @@ def groups_of(content: bytes) -> list[Header]:
     return groups
 
 
-def deliveries(groups: list[Header], original: str | None) -> list[Report]:
+def deliveries(groups: list[Header], original: list[str]) -> list[Report]:
     """One report for each recipient that something is said of."""
     found = []
     for group in groups:
@@ -67,7 +72,7 @@ def deliveries(groups: list[Header], original: str | None) -> list[Report]:
     return found
 
 
-def complaints(groups: list[Header], original: str | None) -> list[Report]:
+def complaints(groups: list[Header], original: list[str]) -> list[Report]:
     found = []
     for group in groups[:1]:
         kind = group.text("feedback-type").lower()
@@ -85,7 +90,7 @@ def failed_recipients(header: Header, text: str) -> list[Report]:
     if not recipients:
         return []
     ids = MESSAGE_ID.findall(text)
-    original = message_id_of(ids[0]) if ids else None
+    original = [each for each in map(message_id_of, ids[:1]) if each]
     return [Report(ReportKind.BOUNCE, original, one, header.text("subject")[:WORDS]) for one in recipients[:REPORTS]]
 
 

@@ -163,6 +163,7 @@ async def found_mail(
         to=[each.address for each in parsed.to],
         cc=[each.address for each in parsed.cc],
         mail_id=parsed.message_id,
+        original_id=parsed.original_id,
         content_hash=parsed.content_hash,
         references=references,
         subject=parsed.subject,
@@ -189,6 +190,6 @@ async def store_file(store: Store, caller: Caller, file: MailFile, raw_id: str, 
 
 def reported(report: Report) -> ReportedState | None:
     state = STATES.get(report.kind)
-    if state is None or report.message_id is None:
+    if state is None or not report.message_ids:
         return None
-    return ReportedState(report.message_id, report.recipient, state, report.words)
+    return ReportedState(report.message_ids, report.recipient, state, report.words)

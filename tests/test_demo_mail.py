@@ -222,9 +222,9 @@ def test_a_bounce_and_an_absence_are_understood() -> None:
     raw = letters.letter(to, '"Søren" <soren@mail.example.com>', "данные " * 20, "Hi").as_bytes()
     [report] = parse(letters.bounce_of(raw, "soren@mail.example.com")).reports
     assert (report.kind, report.recipient) == (ReportKind.BOUNCE, "soren@mail.example.com")
-    assert report.message_id == parse(raw).message_id
+    assert report.message_ids == [parse(raw).message_id]
     away = parse(letters.absence_reply(raw, to, "Away").as_bytes())
-    assert away.is_automatic and away.in_reply_to == [report.message_id]
+    assert away.is_automatic and away.in_reply_to == report.message_ids
     answer = letters.answer_to(letters.answer_to(raw, to, "One").as_bytes(), to, "Two")
     letters.attach_numbers(answer)
     parsed: Any = parse(answer.as_bytes())

@@ -311,7 +311,7 @@ async def test_mail_that_is_sent_and_comes_in(brand: Brand) -> None:
     async def report() -> None:
         document = await store.database.get("messages", sent["one"])
         assert document is not None
-        told = ReportedState(document["mail_id"], "ada@x.example", DeliveryState.BOUNCED, "no such user")
+        told = ReportedState([document["mail_id"]], "ada@x.example", DeliveryState.BOUNCED, "no such user")
         mail = found_mail(mailbox, "daemon@x.example", ["team@brand.example"], "It came back", reports=[told])
         assert (await take_in(store, operator, mail)).result.reported
 

@@ -28,7 +28,7 @@ def recipient(action: str, more: str = "") -> str:
 def test_a_delivery_report_is_about_one_mail_and_recipient(action: str, kind: ReportKind) -> None:
     fields = "Reporting-MTA: dns; mail.test\n" + recipient(action, "Diagnostic-Code: smtp; 550 5.1.1\n No such user\n")
     assert parse(report("delivery-status", fields)).reports == [
-        Report(kind, "<sent@brand.test>", "ann@mail.test", "5.1.1 550 5.1.1 No such user")
+        Report(kind, ["<sent@brand.test>"], "ann@mail.test", "5.1.1 550 5.1.1 No such user")
     ]
 
 
@@ -49,14 +49,16 @@ def test_what_left_for_elsewhere_did_not_arrive(action: str) -> None:
 
 def test_the_header_alone_is_enough_of_the_mail() -> None:
     original = "Content-Type: text/rfc822-headers\n\nMessage-ID: <sent@brand.test>\n"
-    assert parse(report("delivery-status", recipient("failed"), original)).reports[0].message_id == "<sent@brand.test>"
-    assert parse(report("delivery-status", recipient("failed"), "\n")).reports[0].message_id is None
+    assert parse(report("delivery-status", recipient("failed"), original)).reports[0].message_ids == [
+        "<sent@brand.test>"
+    ]
+    assert parse(report("delivery-status", recipient("failed"), "\n")).reports[0].message_ids == []
 
 
 def test_a_complaint_names_the_mail_and_perhaps_its_reader() -> None:
     fields = "Feedback-Type: abuse\nUser-Agent: Reports/1\nVersion: 1\nOriginal-Rcpt-To: <ann@mail.test>\n"
     assert parse(report("feedback-report", fields)).reports == [
-        Report(ReportKind.COMPLAINT, "<sent@brand.test>", "ann@mail.test", "abuse Reports/1")
+        Report(ReportKind.COMPLAINT, ["<sent@brand.test>"], "ann@mail.test", "abuse Reports/1")
     ]
     assert parse(report("feedback-report", "Feedback-Type: abuse\n")).reports[0].recipient is None
     assert parse(report("feedback-report", "Feedback-Type: not-spam\n")).reports == []
@@ -69,8 +71,8 @@ def test_exim_says_it_in_the_header() -> None:
         b"------ This is a copy of the message ------\n\nFrom: us@brand.test\nMessage-Id: <sent@brand.test>\n\nHello\n"
     )
     assert parse(raw).reports == [
-        Report(ReportKind.BOUNCE, "<sent@brand.test>", "ann@mail.test", "Mail delivery failed"),
-        Report(ReportKind.BOUNCE, "<sent@brand.test>", "bob@mail.test", "Mail delivery failed"),
+        Report(ReportKind.BOUNCE, ["<sent@brand.test>"], "ann@mail.test", "Mail delivery failed"),
+        Report(ReportKind.BOUNCE, ["<sent@brand.test>"], "bob@mail.test", "Mail delivery failed"),
     ]
 
 

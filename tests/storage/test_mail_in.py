@@ -77,7 +77,7 @@ def deliveries(message: Document) -> Words:
 
 
 def report(mailbox: str, mail_id: str, *said: tuple[str | None, DeliveryState, str]) -> FoundMail:
-    told = [ReportedState(mail_id, *each) for each in said]
+    told = [ReportedState([mail_id], *each) for each in said]
     return found_mail(mailbox, "daemon@mail.example", [BRAND], f"{said}", reports=told, is_automatic=True)
 
 
