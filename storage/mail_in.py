@@ -102,6 +102,13 @@ async def settled(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
     return {mail_id for mail_id, id in owners.items() if id in messages and not addresses_in(messages[id], UNSURE)}
 
 
+async def is_of_ours(store: Store, workspace: str, mail_ids: set[str]) -> bool:
+    """Whether one of these Message-IDs is that of a message that went out from here."""
+    claimed = await store.database.get_many("claims", [mail_id_claim(workspace, each) for each in mail_ids])
+    messages = await store.database.get_many("messages", {claim["owner"] for claim in claimed.values()})
+    return any(each["direction"] == MessageDirection.OUTBOUND.value for each in messages.values())
+
+
 async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Taken]:
     """Takes in a mail, wherever and however often it is found: each thread that it concerns has it once."""
     reported = 0

@@ -101,24 +101,32 @@ class Taking:
     async def prepare(self, found: Found) -> FoundMail | str | None:
         """A mail, taken apart, with its raw bytes and files stored; or what became of one that cannot be.
 
-        None for one that is gone. It is noted nowhere, so that a check asks for it if it is there nevertheless.
+        Of a report from nobody known nothing is kept, unless it is about a mail of ours. None for a mail that is gone:
+        it is noted nowhere, so that a check asks for it if it is there nevertheless.
         """
         if found.raw is None:
             return None
         if found.is_too_large:
-            return await self.quarantine(found, "it is too large to be fetched; its header is kept")
+            return await self.give_up(found, "it is too large to be fetched; its header is kept")
         if found.refused is not None:
-            await self.quarantine(found, f"{found.refused}; its header is kept, and it is asked for again")
+            await self.give_up(found, f"{found.refused}; its header is kept, and it is asked for again")
             return REFUSED
         try:
             parsed = await self.parsers.parse(found.raw)
+            if not found.people and not await self.is_about_ours(parsed):
+                return IGNORED
             raw = await self.store_raw(found.raw)
             mail = await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, raw.id)
             return replace(mail, people=found.people, connected_at=self.mailbox.connected_at)
         except Unparsable as error:
-            return await self.quarantine(found, str(error))
+            return await self.give_up(found, str(error))
         except Exception as error:
-            return await self.quarantine_for_our_fault(found, error)
+            tell(error)
+            return await self.give_up(found, OUR_FAULT)
+
+    async def is_about_ours(self, parsed: ParsedMail) -> bool:
+        reported = {mail_id for each in parsed.reports for mail_id in each.message_ids}
+        return await mail_in.is_of_ours(self.store, self.caller.workspace, reported)
 
     async def take(self, found: Found, mail: FoundMail | str | None) -> str | None:
         if mail is None or isinstance(mail, str):
@@ -126,16 +134,15 @@ class Taking:
         try:
             taken = (await mail_in.take_in(self.store, self.caller, mail)).result
         except Exception as error:
-            return await self.quarantine_for_our_fault(found, error)
+            tell(error)
+            return await self.quarantine(found, OUR_FAULT)
         if found.was_refused is not None:
             await quarantine.settle_refused(self.store, self.caller, found.was_refused, taken.message_ids)
         return TAKEN_IN if taken.message_ids or taken.reported else IGNORED
 
-    async def quarantine_for_our_fault(self, found: Found, error: Exception) -> str:
-        if is_of_database(error) or isinstance(error, OSError):
-            raise error  # no file or process could be opened: it is not the mail
-        logger.error("a mail could not be taken in", exc_info=error)
-        return await self.quarantine(found, OUR_FAULT)
+    async def give_up(self, found: Found, reason: str) -> str:
+        """Quarantines what concerns somebody. A report from nobody known may be about anything, and is left."""
+        return await self.quarantine(found, reason) if found.people else IGNORED
 
     async def quarantine(self, found: Found, reason: str) -> str:
         assert found.raw is not None, "it is there"
@@ -149,6 +156,13 @@ class Taking:
 
     async def store_raw(self, raw: bytes) -> Blob:
         return await files.store_bytes(self.store, self.caller.workspace, files.whole(raw), MOST_RAW)
+
+
+def tell(error: Exception) -> None:
+    """The operator, of a mail that fails here. Raises what is not the mail's fault."""
+    if is_of_database(error) or isinstance(error, OSError):  # no file or process could be opened
+        raise error
+    logger.error("a mail could not be taken in", exc_info=error)
 
 
 async def found_mail(
