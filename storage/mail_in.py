@@ -18,7 +18,7 @@ from schema.types.message import (
     Recipient,
     RecipientKind,
 )
-from schema.types.node import thread_id_of
+from schema.types.node import influencer_id_of, thread_id_of
 from storage import claims
 from storage.changes import Ids, Turn
 from storage.claims import claim_id
@@ -42,7 +42,7 @@ class ReportedState:
     """What a report says of a mail of ours."""
 
     mail_ids: list[str]  # by which it may be known, as it may have been given another one on its way
-    recipient: str | None  # None for whom it was for
+    recipient: str | None  # None where it names nobody
     state: DeliveryState
     words: str
 
@@ -223,10 +223,10 @@ async def put_reported(turn: Turn, report: ReportedState) -> bool:
     """What a report says of a mail of ours; False where it is about none, or says nothing new."""
     people = await people_of(turn, [report.recipient]) if report.recipient else []
     message = await reported_message(turn, report, people[0] if people else None)
-    if message is None:
+    recipient = await reported_recipient(turn, report, message) if message else None
+    if message is None or recipient is None:
         return False
-    recipient = report.recipient or message["recipients"][0]["address"]
-    return await put_states(turn, message, {recipient.lower(): (report.state, report.words)}) is not None
+    return await put_states(turn, message, {recipient: (report.state, report.words)}) is not None
 
 
 async def reported_message(turn: Turn, report: ReportedState, person: str | None) -> Document | None:
@@ -235,6 +235,22 @@ async def reported_message(turn: Turn, report: ReportedState, person: str | None
         if message and message["direction"] == MessageDirection.OUTBOUND.value and message["recipients"]:
             return message
     return None
+
+
+async def reported_recipient(turn: Turn, report: ReportedState, message: Document) -> str | None:
+    """Whom a report is about, in lower case.
+
+    Where a mail was forwarded it may name an address that we have not written to, and some complaints name none: then
+    it is about the only recipient, or the one whose thread it is in.
+    """
+    addresses = [each["address"].lower() for each in message["recipients"]]
+    if report.recipient is not None and report.recipient.lower() in addresses:
+        return report.recipient.lower()
+    if len(addresses) == 1:
+        return str(addresses[0])
+    influencer = await turn.get("influencers", influencer_id_of(message["thread_id"]))
+    theirs = {each.lower() for each in influencer["emails"]} if influencer else set()
+    return next((each for each in addresses if each in theirs), None)
 
 
 async def put_copies(

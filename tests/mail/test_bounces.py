@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.mail.office import ADA, STRANGER, Office
+from tests.mail.office import ADA, BOB, BRAND, STRANGER, Office, deliveries
 from tests.mail.test_office import bounce_of
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -42,3 +42,73 @@ async def test_a_report_of_a_person_we_know_is_kept_as_all_that_they_write(offic
     office.deliver(raw.replace(b"mailer-daemon@mx.test", ADA.encode()))
     [message] = await office.until_messages(ada, 1)
     assert message["automatic"] and message["text"] == "I am sorry."
+
+
+def complaint_of(raw: bytes, fields: str) -> bytes:
+    """As RFC 5965 has it, by those who hide whose it is."""
+    head = raw.partition(b"\r\n\r\n")[0].decode().replace(ADA, "redacted@redacted.test")
+    return f"""From: feedback@isp.test
+To: {BRAND}
+Subject: complaint
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary=b
+
+--b
+Content-Type: text/plain
+
+This is a report of a mail.
+
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Feedback/2.0
+Version: 1
+{fields}
+--b
+Content-Type: message/rfc822
+
+{head}
+
+Hi!
+--b--
+""".encode()
+
+
+async def sent_to(office: Office, thread: str, *cc: str) -> tuple[str, bytes]:
+    """A mail that has left, and what left."""
+    before = len(office.smtp.mails)
+    sent = await office.send(thread, cc=list(cc))
+    await office.until_state(thread, sent["id"], "SENT")
+    return sent["id"], (await office.smtp.received(before + 1))[before].raw
+
+
+async def test_a_bounce_of_a_mail_that_was_forwarded(office: Office) -> None:
+    """It names an address that we have not written to: so it is about whose thread it is."""
+    ada = await office.person("Ada", ADA)
+    alone, raw = await sent_to(office, ada)
+    office.deliver(bounce_of(raw, "ada.lovelace@elsewhere.test"))
+    await office.until_deliveries(ada, alone, ada="BOUNCED")
+    copied, raw = await sent_to(office, ada, BOB)
+    office.deliver(bounce_of(raw, "ada.lovelace@elsewhere.test"))
+    await office.until_deliveries(ada, copied, ada="BOUNCED", bob="SENT")
+
+
+@pytest.mark.parametrize("fields", ["Original-Rcpt-To: 3a7c@redacted.test\n", ""])
+async def test_a_complaint_that_hides_whose_it_is(office: Office, fields: str) -> None:
+    ada = await office.person("Ada", ADA)
+    copied, raw = await sent_to(office, ada, BOB)
+    office.deliver(complaint_of(raw, fields))
+    await office.until_deliveries(ada, copied, ada="COMPLAINED", bob="SENT")
+
+
+async def test_a_report_of_nobody_among_several_changes_nothing(office: Office) -> None:
+    """She has another address now: it may be about either."""
+    influencer = await office.brand.influencer("Ada", emails=[ADA])
+    ada = influencer["thread"]
+    copied, raw = await sent_to(office, ada, BOB)
+    changed = {"influencerId": influencer["id"], "emails": ["ada.new@people.test"]}
+    await office.brand.admin.mutate("updateInfluencer", "position", **changed)
+    office.deliver(bounce_of(raw, STRANGER))
+    await office.check()
+    assert {each["state"] for each in deliveries(await office.message(ada, copied)).values()} == {"SENT"}
