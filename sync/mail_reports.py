@@ -8,7 +8,7 @@ from sync.mail import Address, Report, ReportKind
 from sync.mail_addresses import addresses_of
 from sync.mail_charsets import decoded, one_line
 from sync.mail_envelope import report_type
-from sync.mail_headers import Header, decoded_words, header_of, message_id_of, original_id_of
+from sync.mail_headers import Header, decoded_words, header_of, message_id_of, message_ids_of, original_id_of
 from sync.mail_structure import Part, leaves_of
 
 WORDS = 500  # characters
@@ -35,6 +35,7 @@ def reports_of(root: Part, raw: bytes, text: str) -> list[Report]:
             fields.append((kind, groups_of(part.content(raw))))
         elif kind in ORIGINAL and not original:
             original = ids_of(header_of(part.content(raw))[0])
+    original = original or ids_named(root.header, [group for _, groups in fields for group in groups[:1]])
     found: list[Report] = []
     for kind, groups in fields:
         found += deliveries(groups, original) if kind in STATUS else complaints(groups, original)
@@ -44,6 +45,13 @@ def reports_of(root: Part, raw: bytes, text: str) -> list[Report]:
 def ids_of(header: Header) -> list[str]:
     """The Message-IDs of a mail that is returned."""
     return [each for each in (message_id_of(header.raw("message-id")), original_id_of(header)) if each]
+
+
+def ids_named(header: Header, groups: list[Header]) -> list[str]:
+    """The mail that a report names, where it returns nothing of it. Of several that it answers, the nearest."""
+    said = [message_id_of(group.raw("x-original-message-id")) for group in groups]
+    answered = message_ids_of(header.joined("in-reply-to"))[:1] or message_ids_of(header.joined("references"))[-1:]
+    return [each for each in said if each] or answered
 
 
 def groups_of(content: bytes) -> list[Header]:
@@ -64,7 +72,7 @@ def deliveries(groups: list[Header], original: list[str]) -> list[Report]:
     """One report for each recipient that something is said of."""
     found = []
     for group in groups:
-        kind = ACTIONS.get(group.raw("action").strip().lower())
+        kind = ACTIONS.get(group.raw("action").partition("(")[0].strip().lower())
         if kind is not None:
             told = [group.text("status"), typed(group, "diagnostic-code")]
             recipient = address_in(group, "original-recipient") or address_in(group, "final-recipient")
@@ -90,7 +98,7 @@ def failed_recipients(header: Header, text: str) -> list[Report]:
     if not recipients:
         return []
     ids = MESSAGE_ID.findall(text)
-    original = [each for each in map(message_id_of, ids[:1]) if each]
+    original = [each for each in map(message_id_of, ids[:1]) if each] or ids_named(header, [])
     return [Report(ReportKind.BOUNCE, original, one, header.text("subject")[:WORDS]) for one in recipients[:REPORTS]]
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.mail.office import ADA, BOB, BRAND, STRANGER, Office, deliveries
+from tests.mail.office import ADA, BOB, BRAND, STRANGER, Office, deliveries, parsed
 from tests.mail.test_office import bounce_of
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -112,3 +112,12 @@ async def test_a_report_of_nobody_among_several_changes_nothing(office: Office) 
     office.deliver(bounce_of(raw, STRANGER))
     await office.check()
     assert {each["state"] for each in deliveries(await office.message(ada, copied)).values()} == {"SENT"}
+
+
+async def test_a_bounce_that_returns_nothing_of_the_mail(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    sent, raw = await sent_to(office, ada)
+    bounce = bounce_of(raw, ADA)
+    alone = bounce[: bounce.index(b"--b\nContent-Type: text/rfc822-headers")] + b"--b--\n"
+    office.deliver(b"In-Reply-To: " + str(parsed(raw)["Message-ID"]).encode() + b"\n" + alone)
+    await office.until_state(ada, sent, "BOUNCED")

@@ -23,7 +23,12 @@ def recipient(action: str, more: str = "") -> str:
 
 @pytest.mark.parametrize(
     ("action", "kind"),
-    [("failed", ReportKind.BOUNCE), ("Delayed", ReportKind.DELAY), ("delivered", ReportKind.DELIVERY)],
+    [
+        ("failed", ReportKind.BOUNCE),
+        ("Failed (unrecoverable error)", ReportKind.BOUNCE),
+        ("Delayed", ReportKind.DELAY),
+        ("delivered", ReportKind.DELIVERY),
+    ],
 )
 def test_a_delivery_report_is_about_one_mail_and_recipient(action: str, kind: ReportKind) -> None:
     fields = "Reporting-MTA: dns; mail.test\n" + recipient(action, "Diagnostic-Code: smtp; 550 5.1.1\n No such user\n")
@@ -55,6 +60,27 @@ def test_the_header_alone_is_enough_of_the_mail() -> None:
     assert parse(report("delivery-status", recipient("failed"), "\n")).reports[0].message_ids == []
 
 
+@pytest.mark.parametrize(
+    ("header", "fields"),
+    [
+        ("In-Reply-To: <sent@brand.test>\nReferences: <sent@brand.test> <other@brand.test>\n", ""),
+        ("References: <before@brand.test>\n <sent@brand.test>\n", ""),
+        ("", "X-Original-Message-ID: <sent@brand.test>\n"),
+        ("In-Reply-To: <other@brand.test>\n", "X-Original-Message-ID: <sent@brand.test>\n"),
+    ],
+)
+def test_a_report_that_returns_nothing_of_the_mail_names_it(header: str, fields: str) -> None:
+    raw = report("delivery-status", f"Reporting-MTA: dns; mail.test\n{fields}" + recipient("failed"), "\n")
+    (found,) = parse(header.encode() + raw).reports
+    assert found.message_ids == ["<sent@brand.test>"]
+
+
+def test_what_a_report_returns_says_more_than_what_it_answers() -> None:
+    raw = report("delivery-status", recipient("failed"), ORIGINAL)
+    (found,) = parse(b"In-Reply-To: <other@brand.test>\n" + raw).reports
+    assert found.message_ids == ["<sent@brand.test>"]
+
+
 def test_a_complaint_names_the_mail_and_perhaps_its_reader() -> None:
     fields = "Feedback-Type: abuse\nUser-Agent: Reports/1\nVersion: 1\nOriginal-Rcpt-To: <ann@mail.test>\n"
     assert parse(report("feedback-report", fields)).reports == [
@@ -74,6 +100,11 @@ def test_exim_says_it_in_the_header() -> None:
         Report(ReportKind.BOUNCE, ["<sent@brand.test>"], "ann@mail.test", "Mail delivery failed"),
         Report(ReportKind.BOUNCE, ["<sent@brand.test>"], "bob@mail.test", "Mail delivery failed"),
     ]
+
+
+def test_exim_may_return_nothing() -> None:
+    raw = b"X-Failed-Recipients: ann@mail.test\nReferences: <sent@brand.test>\nSubject: Failed\n\nToo large.\n"
+    assert parse(raw).reports == [Report(ReportKind.BOUNCE, ["<sent@brand.test>"], "ann@mail.test", "Failed")]
 
 
 def test_a_report_that_somebody_forwards_reports_nothing() -> None:
