@@ -73,6 +73,7 @@ class FoundMail:
     attachments: list[Attachment] = field(default_factory=list)
     raw_id: str | None = None
     original_id: str | None = None  # the Message-ID that its sender gave it, where its header has another one now
+    bcc: list[str] = field(default_factory=list)  # who else got it; only what was sent says so
     people: list[str] = field(default_factory=list)  # whom it seemed to concern: they are looked up ahead
     connected_at: datetime | None = None  # when the mailbox was that it was read from; None where that says nothing
     reports: list[ReportedState] = field(default_factory=list)
@@ -122,7 +123,7 @@ async def take_in(store: Store, caller: Caller, mail: FoundMail) -> Outcome[Take
 
 
 async def expected_of(turn: Turn, mail: FoundMail) -> Ids:
-    others = mail.to + mail.cc if mail.is_sent else [mail.sender]
+    others = mail.to + mail.cc + mail.bcc if mail.is_sent else [mail.sender]
     claimed = [
         *(mail_id_claim(turn.workspace, each) for each in mail_ids_of(mail)),
         *(claim_id(turn.workspace, "email", each.lower()) for each in others),
@@ -142,7 +143,7 @@ async def put_found(turn: Turn, mail: FoundMail) -> Taken:
         if own is not None:
             await put_found_sent(turn, mail, own, known)
             return Taken([own["_id"]])
-        return await put_copies(turn, mail, mailbox, await people_of(turn, mail.to + mail.cc), known)
+        return await put_copies(turn, mail, mailbox, await people_of(turn, mail.to + mail.cc + mail.bcc), known)
     reported = [await put_reported(turn, each) for each in mail.reports[:MOST_REPORTS]]
     people = await people_of(turn, [mail.sender])
     if people:
@@ -290,7 +291,7 @@ async def put_copy(turn: Turn, mail: FoundMail, mailbox: Document, person: str, 
         mail=Mail(
             mailbox_id=mail.mailbox_id,
             sender_address=mail.sender,
-            recipients=recipients_of(turn, mail),
+            recipients=await recipients_of(turn, mail, person),
             references=list(reversed(mail.references)),
             mail_id=mail.mail_id,
             quoted_text=mail.quoted_text,
@@ -305,10 +306,15 @@ async def put_copy(turn: Turn, mail: FoundMail, mailbox: Document, person: str, 
     return id
 
 
-def recipients_of(turn: Turn, mail: FoundMail) -> list[Recipient]:
+async def recipients_of(turn: Turn, mail: FoundMail, person: str) -> list[Recipient]:
+    """Whom a person's copy says that it went to. Who else got one by Bcc is told nobody but them."""
     sent = Delivery(state=DeliveryState.SENT, at=turn.at) if mail.is_sent else None
-    to = [Recipient(address=each, kind=RecipientKind.TO, delivery=sent) for each in mail.to]
-    return to + [Recipient(address=each, kind=RecipientKind.CC, delivery=sent) for each in mail.cc]
+    found = [Recipient(address=each, kind=RecipientKind.TO, delivery=sent) for each in mail.to]
+    found += [Recipient(address=each, kind=RecipientKind.CC, delivery=sent) for each in mail.cc]
+    influencer = await turn.get("influencers", person) if mail.is_sent and mail.bcc else None
+    theirs = {each.lower() for each in influencer["emails"]} if influencer else set()
+    hidden = [each for each in mail.bcc if each.lower() in theirs - {one.address.lower() for one in found}]
+    return found + [Recipient(address=each, kind=RecipientKind.BCC, delivery=sent) for each in hidden]
 
 
 async def campaign_of(

@@ -28,6 +28,7 @@ class Envelope:
     recipients: list[Address]  # To and Cc
     is_automatic: bool  # RFC 3834 and its like
     is_report: bool  # a bounce or a complaint, which comes from nobody we know
+    bcc: list[Address] = field(default_factory=list)  # only its sender's own copy has it
 
 
 class ReportKind(Enum):
@@ -69,6 +70,7 @@ class ParsedMail:
     sender: Address | None
     to: list[Address]
     cc: list[Address]
+    bcc: list[Address]
     subject: str
     sent_at: datetime | None
     is_automatic: bool

@@ -24,6 +24,7 @@ def envelope_of(header: bytes) -> Envelope:
         recipients=[*addresses_of(fields.joined("to")), *addresses_of(fields.joined("cc"))],
         is_automatic=is_automatic(fields),
         is_report=is_report(fields),
+        bcc=addresses_of(fields.joined("bcc")),
     )
 
 

@@ -82,6 +82,24 @@ def header_of(raw: bytes, start: int = 0, end: int | None = None) -> tuple[Heade
     return header, blank.end() if blank else position
 
 
+def with_line_feeds(raw: bytes) -> bytes:
+    """A mail whose lines have ends, also where they end in carriage returns alone."""
+    return raw if b"\n" in raw else raw.replace(b"\r", b"\n")
+
+
+def without_field(raw: bytes, name: str) -> bytes:
+    """A mail as it is but for one field of its header, by its name in lower case."""
+    raw = with_line_feeds(raw)
+    mbox = MBOX.match(raw)
+    position = mbox.end() if mbox else 0
+    kept = [raw[:position]]
+    while line := LINES.match(raw, position):
+        position = line.end()
+        if line[1].decode("ascii").lower() != name:
+            kept.append(line[0])
+    return b"".join([*kept, raw[position:]])
+
+
 def unfolded(value: bytes) -> bytes:
     return value[:LIST_FIELD].replace(b"\r", b"").replace(b"\n", b"").strip()
 

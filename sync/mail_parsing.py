@@ -13,7 +13,7 @@ from sync.mail_addresses import addresses_of
 from sync.mail_bodies import Bodies, bodies_of
 from sync.mail_envelope import is_automatic
 from sync.mail_files import file_of
-from sync.mail_headers import FIELD, Header, date_of, message_id_of, message_ids_of, original_id_of
+from sync.mail_headers import FIELD, Header, date_of, message_id_of, message_ids_of, original_id_of, with_line_feeds
 from sync.mail_quotes import split_reply
 from sync.mail_reports import reports_of
 from sync.mail_structure import Part, structure_of
@@ -27,8 +27,7 @@ def parse(raw: bytes) -> ParsedMail:
     """A mail, taken apart. Raises Unparsable where it is more than a mail can be."""
     if len(raw) > MAIL:
         raise Unparsable(f"it has more than {MAIL // (1024 * 1024)} MB")
-    if b"\n" not in raw:
-        raw = raw.replace(b"\r", b"\n")
+    raw = with_line_feeds(raw)
     root = structure_of(raw)
     header = root.header
     bodies = bodies_of(root, raw)
@@ -42,6 +41,7 @@ def parse(raw: bytes) -> ParsedMail:
         sender=next(iter(addresses_of(header.joined("from", FIELD))), None),
         to=addresses_of(header.joined("to")),
         cc=addresses_of(header.joined("cc")),
+        bcc=addresses_of(header.joined("bcc")),
         subject=header.text("subject")[:SUBJECT],
         sent_at=date_of(header.raw("date")),
         is_automatic=is_automatic(header),

@@ -282,7 +282,7 @@ class MailService:
         except Unparsable as error:
             await quarantine.set_state(store, caller, id, QuarantineState.HELD, reason=str(error))
             return
-        found = await found_mail(store, caller, held["mailbox_id"], bool(held["is_sent"]), parsed, held["raw_id"])
+        found = await found_mail(store, caller, held["mailbox_id"], bool(held["is_sent"]), parsed, raw)
         taken = (await mail_in.take_in(store, caller, found)).result
         await quarantine.set_state(store, caller, id, QuarantineState.RECOVERED, message_ids=taken.message_ids)
 

@@ -19,6 +19,7 @@ from storage.mail_in import FoundMail, ReportedState
 from storage.mail_states import IGNORED, QUARANTINED, REFUSED, TAKEN_IN
 from storage.store import Store
 from sync.mail import Envelope, MailFile, ParsedMail, Report, ReportKind, Unparsable
+from sync.mail_headers import without_field
 from sync.mail_workers import MailParsers
 
 logger = logging.getLogger("connect_inbox.sync")
@@ -63,7 +64,7 @@ async def concerns(
 def addresses_of(envelope: Envelope, is_sent: bool) -> set[str]:
     """Who is on the other side, in lower case."""
     if is_sent:
-        return {each.address.lower() for each in envelope.recipients}
+        return {each.address.lower() for each in [*envelope.recipients, *envelope.bcc]}
     return {envelope.sender.address.lower()} if envelope.sender else set()
 
 
@@ -115,8 +116,7 @@ class Taking:
             parsed = await self.parsers.parse(found.raw)
             if not found.people and not await self.is_about_ours(parsed):
                 return IGNORED
-            raw = await self.store_raw(found.raw)
-            mail = await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, raw.id)
+            mail = await found_mail(self.store, self.caller, self.mailbox.id, self.is_sent, parsed, found.raw)
             return replace(mail, people=found.people, connected_at=self.mailbox.connected_at)
         except Unparsable as error:
             return await self.give_up(found, str(error))
@@ -146,16 +146,13 @@ class Taking:
 
     async def quarantine(self, found: Found, reason: str) -> str:
         assert found.raw is not None, "it is there"
-        raw = await self.store_raw(found.raw)
+        raw = await store_raw(self.store, self.caller, found.raw)
         sender = found.envelope.sender.address if found.envelope.sender else None
         await quarantine.hold(
             self.store, self.caller, self.mailbox.id, self.is_sent, sender, found.size, raw.id, reason,
             found.was_refused if found.refused else None,
         )  # fmt: skip
         return QUARANTINED
-
-    async def store_raw(self, raw: bytes) -> Blob:
-        return await files.store_bytes(self.store, self.caller.workspace, files.whole(raw), MOST_RAW)
 
 
 def tell(error: Exception) -> None:
@@ -166,8 +163,10 @@ def tell(error: Exception) -> None:
 
 
 async def found_mail(
-    store: Store, caller: Caller, mailbox_id: str, is_sent: bool, parsed: ParsedMail, raw_id: str
+    store: Store, caller: Caller, mailbox_id: str, is_sent: bool, parsed: ParsedMail, raw: bytes
 ) -> FoundMail:
+    """A mail, with its raw bytes and files stored. Of its raw bytes nobody learns to whom else it went by Bcc."""
+    raw_id = (await store_raw(store, caller, without_field(raw, "bcc") if is_sent and parsed.bcc else raw)).id
     stored = [await store_file(store, caller, each, raw_id, place) for place, each in enumerate(parsed.files)]
     references = list(dict.fromkeys([*parsed.in_reply_to, *reversed(parsed.references)]))
     return FoundMail(
@@ -176,6 +175,7 @@ async def found_mail(
         sender=parsed.sender.address if parsed.sender else "",
         to=[each.address for each in parsed.to],
         cc=[each.address for each in parsed.cc],
+        bcc=[each.address for each in parsed.bcc],
         mail_id=parsed.message_id,
         original_id=parsed.original_id,
         content_hash=parsed.content_hash,
@@ -192,6 +192,10 @@ async def found_mail(
         raw_id=raw_id,
         reports=[each for each in map(reported, parsed.reports) if each is not None],
     )
+
+
+async def store_raw(store: Store, caller: Caller, raw: bytes) -> Blob:
+    return await files.store_bytes(store, caller.workspace, files.whole(raw), MOST_RAW)
 
 
 async def store_file(store: Store, caller: Caller, file: MailFile, raw_id: str, place: int) -> Attachment:

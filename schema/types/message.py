@@ -96,6 +96,9 @@ class Attachment:
 class RecipientKind(Enum):
     TO = strawberry.enum_value("TO", description="To whom it is written.")
     CC = strawberry.enum_value("CC", description="Who gets a copy.")
+    BCC = strawberry.enum_value(
+        "BCC", description="Who gets a copy that the others do not know of: only the person whose thread it is in."
+    )
 
 
 @strawberry.type(description="Somebody whom an e-mail goes or went to.")
@@ -191,8 +194,8 @@ class Message(Node):
         return IMAGE.sub(from_here, shown) if images else shown
 
     @strawberry.field(
-        description="Where an e-mail that was found in a mailbox can be fetched as it came, with its whole header, "
-        "without a token, for at least an hour; null for everything else."
+        description="Where an e-mail that was found in a mailbox can be fetched as it came, with its whole header but "
+        "for Bcc, without a token, for at least an hour; null for everything else."
     )
     def raw_url(self, info: Info) -> str | None:
         return info.context.reader.raw_url(self.id) if self.raw_id else None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sync.mail import Address, Envelope
 from sync.mail_addresses import addresses_of
 from sync.mail_envelope import envelope_of
-from sync.mail_headers import date_of, message_ids_of, value_of
+from sync.mail_headers import date_of, message_ids_of, value_of, without_field
 from tests.mail.bombs import HEADERS
 
 SECOND = 1.0  # of computing time; what is quadratic takes many of them, and linear time a fiftieth of it
@@ -129,6 +129,20 @@ def test_parameters_are_read_in_pieces_and_in_their_character_set() -> None:
 def test_message_ids_are_found_and_the_newest_kept() -> None:
     ids = [f"<{one}@mail.test>" for one in range(150)]
     assert message_ids_of("\r\n ".join([*ids, ids[-1]])) == ids[-100:]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"To: a\r\nBCC: b,\r\n c\r\nCc: d\r\nbcc : e\r\n\r\nBcc: f\r\n", b"To: a\r\nCc: d\r\n\r\nBcc: f\r\n"),
+        (b"From a Mon\nBcc: b\n\nHi", b"From a Mon\n\nHi"),
+        (b"To: a\rBcc: b\r\rHi", b"To: a\n\nHi"),
+        (b"no header", b"no header"),
+        (b"", b""),
+    ],
+)
+def test_a_field_is_left_out_and_all_else_stays(raw: bytes, expected: bytes) -> None:
+    assert without_field(raw, "bcc") == expected
 
 
 @pytest.mark.parametrize(
