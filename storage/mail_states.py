@@ -28,6 +28,8 @@ class FolderState:
     first_uid: int  # mail below it was there before the mailbox was connected
     last_uid: int
     began: int  # milliseconds since 1970
+    account: str = ""  # whose it is, and where; "" where that was not kept
+    generation: int = 0  # differs from that of any other folder that had its role: UIDs of one mean nothing in another
 
 
 async def begin(store: Store, workspace: str, mailbox: str, is_read: bool, folders: dict[str, FolderState]) -> None:
@@ -128,17 +130,20 @@ async def end_check(store: Store, mailbox: str, due: int) -> None:
     await store.database.set("mail_states", mailbox, {"check_due": due}, where={"check_due": UNDER_WAY})
 
 
-def uid_id(mailbox: str, role: str, uid_validity: int, uid: int) -> str:
-    return f"{mailbox}:{role}:{uid_validity}:{uid}"
+def place_of(mailbox: str, role: str, state: FolderState) -> str:
+    """Where a folder is, among all of all mailboxes."""
+    generation = f".{state.generation}" if state.generation else ""
+    return f"{mailbox}:{role}:{state.uid_validity}{generation}"
 
 
-async def note_uids(
-    store: Store, workspace: str, mailbox: str, role: str, uid_validity: int, became: dict[int, str]
-) -> None:
+def uid_id(place: str, uid: int) -> str:
+    return f"{place}:{uid}"
+
+
+async def note_uids(store: Store, workspace: str, place: str, became: dict[int, str]) -> None:
     """Notes what became of mails. Noted twice is noted once; only what was refused can become something else."""
-    place = f"{mailbox}:{role}:{uid_validity}"
     documents: dict[str, dict[str, Any]] = {
-        uid_id(mailbox, role, uid_validity, uid): {
+        uid_id(place, uid): {
             "workspace": workspace, "place": place, "uid": uid, "became": what,
             "position": int(what != REFUSED),
         }
@@ -149,7 +154,7 @@ async def note_uids(
 
 
 async def what_became(store: Store, place: str) -> str | None:
-    """Of the mail at a place, which `uid_id` is."""
+    """Of a mail; where it is, is what `uid_id` says."""
     noted = await store.database.get("mail_uids", place)
     return noted["became"] if noted else None
 
@@ -160,9 +165,9 @@ async def give_up_refused(store: Store, place: str) -> None:
     await store.database.set("mail_uids", place, fields, where={"became": REFUSED})
 
 
-async def noted_uids(store: Store, mailbox: str, role: str, uid_validity: int) -> tuple[set[int], set[int]]:
-    """The mails of which it is known what became of them, and those that were refused."""
-    filter, done, refused = {"place": f"{mailbox}:{role}:{uid_validity}"}, set[int](), set[int]()
+async def noted_uids(store: Store, place: str) -> tuple[set[int], set[int]]:
+    """The mails of a folder of which it is known what became of them, and those that were refused."""
+    filter, done, refused = {"place": place}, set[int](), set[int]()
     async for each in store.database.stream("mail_uids", filter, hint=MAIL_UIDS, only=["uid", "became"]):
         (refused if each["became"] == REFUSED else done).add(each["uid"])
     return done, refused

@@ -75,7 +75,8 @@ async def folders_now(server: MailServer) -> dict[str, FolderState]:
     """What is in the folders by now is history to somebody who connects the mailbox."""
     async with imap_connection(server) as connection:
         roles = roles_of(await connection.folders())
-        return {role: await folder_now(connection, name) for role, name in roles.items()}
+        account = account_of(server)
+        return {role: await folder_now(connection, name, account) for role, name in roles.items()}
 
 
 def roles_of(folders: Folders) -> dict[str, str]:
@@ -83,11 +84,17 @@ def roles_of(folders: Folders) -> dict[str, str]:
     return {SENT: folders.sent, INBOX: folders.inbox} if folders.sent is not None else {INBOX: folders.inbox}
 
 
-async def folder_now(connection: ImapConnection, name: str) -> FolderState:
+def account_of(server: MailServer | _Server) -> str:
+    """Whose mail a server gives: of another account, or at another host, all folders are others."""
+    return f"{server.user}@{server.host.lower()}"
+
+
+async def folder_now(connection: ImapConnection, name: str, account: str) -> FolderState:
     """A server may open a folder before it looks for what has come to it by other ways than itself."""
     selected = await connection.select(name)
     last = max([selected.uid_next - 1, *await connection.new_uids(selected.uid_next - 1)])
-    return FolderState(name, selected.uid_validity, last + 1, last, time_now())
+    began = time_now()
+    return FolderState(name, selected.uid_validity, last + 1, last, began, account, began)
 
 
 async def try_smtp(server: MailServer) -> None:

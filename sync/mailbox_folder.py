@@ -80,7 +80,7 @@ class Folder:
     work: Work
     imap: ImapConnection
     role: str
-    uid_validity: int
+    place: str  # where it is, among all folders of all mailboxes
 
     async def take(self, uids: list[int]) -> int:
         """Takes in those of some mails that concern somebody; how many were taken in. Raises MailServerFailed."""
@@ -94,7 +94,7 @@ class Folder:
         for uid in uids:
             try:
                 headers += await self.work.refusals.ask_for_one(
-                    f"header of {self.place(uid)}", partial(self.imap.headers, [uid])
+                    f"header of {self.place_of(uid)}", partial(self.imap.headers, [uid])
                 )
             except SetAside as error:
                 logger.warning("no header of a mail in %s can be had: %s", self.work.mailbox.id, error)
@@ -135,7 +135,7 @@ class Folder:
 
         So it is with one that is too large, too: larger than any may be, or twice as large as its server says and more.
         """
-        place, header = self.place(wanted.uid), wanted.header.header
+        place, header = self.place_of(wanted.uid), wanted.header.header
         was_refused = place if place in self.work.refusals.before else None
         found = Found(wanted.uid, raw, wanted.envelope, wanted.size, wanted.people, was_refused=was_refused)
         if raw is not None:
@@ -159,9 +159,7 @@ class Folder:
 
     async def note(self, became: dict[int, str]) -> None:
         work = self.work
-        await mail_states.note_uids(
-            work.store, work.caller.workspace, work.mailbox.id, self.role, self.uid_validity, became
-        )
+        await mail_states.note_uids(work.store, work.caller.workspace, self.place, became)
         work.counters.found.update(became.values())
 
     async def note_refused(self, error: SetAside) -> None:
@@ -170,9 +168,9 @@ class Folder:
             self.work.on_success()
         await ask_again(self.work)
 
-    def place(self, uid: int) -> str:
+    def place_of(self, uid: int) -> str:
         """Where a mail is, among all mails of all mailboxes."""
-        return mail_states.uid_id(self.work.mailbox.id, self.role, self.uid_validity, uid)
+        return mail_states.uid_id(self.place, uid)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from storage import mail_in, mail_states, mailboxes, quarantine
 from storage.mail_states import IGNORED, INBOX, REFUSED, SENT, TAKEN_IN, FolderState
 from sync.imap import ImapConnection, Selected
 from sync.lease import LeaseLost, after, time_now
-from sync.mail_access import roles_of
+from sync.mail_access import account_of, roles_of
 from sync.mail_server import Failure, MailServerFailed
 from sync.mailbox_folder import BATCH, Folder, Work, ask_again, envelopes_of
 from sync.refusals import SetAside
@@ -61,17 +61,21 @@ async def read_folder(work: Work, imap: ImapConnection, role: str, name: str) ->
         selected = await opened(work, imap, role, name)
     except SetAside as error:
         return str(error)
-    folder = Folder(work, imap, role, selected.uid_validity)
     states = await mail_states.folder_states(work.store, work.mailbox.id)
-    state = states.get(role)
+    state, there = states.get(role), folder_there(work, name, selected)
     if state is None:  # it was not there when the mailbox was connected, and what came to it since is none of history
         began = states[INBOX].began if INBOX in states else time_now()
-        state = FolderState(name, selected.uid_validity, selected.uid_next, selected.uid_next - 1, began)
-        state = await renumbered(folder, state, selected.uid_next)
-    elif state.uid_validity != selected.uid_validity:
+        state = await begun_anew(work, imap, role, replace(there, began=began, generation=began))
+    elif is_another(state, there):
+        state = await begun_anew(work, imap, role, instead_of(state, there))
+    elif state.uid_validity != there.uid_validity:
         recent = await recent_turns(work, role)
-        state = await renumbered(folder, state, selected.uid_next)
+        state = await begun_anew(work, imap, role, instead_of(state, there))
         await mail_states.save_turns(work.store, work.mailbox.id, {**recent, role: [*recent[role], time_now()]})
+    elif not state.account:
+        state = replace(state, account=there.account)
+        await save(work, role, state)
+    folder = folder_of(work, imap, role, state)
     uids = await imap.new_uids(state.last_uid)
     if len(uids) >= MANY:
         await mailboxes.set_state(work.store, work.caller, work.mailbox.id, MailboxState.SYNCING)
@@ -98,6 +102,10 @@ async def opened(work: Work, imap: ImapConnection, role: str, name: str) -> Sele
         raise
 
 
+def folder_of(work: Work, imap: ImapConnection, role: str, state: FolderState) -> Folder:
+    return Folder(work, imap, role, mail_states.place_of(work.mailbox.id, role, state))
+
+
 async def save(work: Work, role: str, state: FolderState) -> None:
     states = await mail_states.folder_states(work.store, work.mailbox.id)
     if not await mail_states.save_folders(work.store, work.mailbox.id, work.owner, {**states, role: state}):
@@ -109,7 +117,27 @@ def batches(uids: list[int]) -> Iterator[list[int]]:
         yield uids[start : start + BATCH]
 
 
-# Where a server numbers its mail anew
+# Where a folder is another one than before, or its server numbers its mail anew
+
+
+def folder_there(work: Work, name: str, selected: Selected) -> FolderState:
+    """What its server says of a folder, with nothing of it read."""
+    assert work.mailbox.imap is not None, "a mailbox that is read has a server"
+    last = selected.uid_next - 1
+    return FolderState(name, selected.uid_validity, last + 1, last, 0, account_of(work.mailbox.imap))
+
+
+def is_another(state: FolderState, there: FolderState) -> bool:
+    """Whether a folder has another name, or is somebody else's, whose UIDVALIDITY may be the same nevertheless.
+
+    Some servers give the same one to all folders. Whether it was only renamed cannot be told.
+    """
+    return state.name != there.name or state.account not in ("", there.account)
+
+
+def instead_of(state: FolderState, there: FolderState) -> FolderState:
+    """How a folder is read from now on that was another one, or had other numbers."""
+    return replace(there, began=state.began, generation=state.generation + 1)
 
 
 async def recent_turns(work: Work, role: str) -> dict[str, list[int]]:
@@ -121,15 +149,14 @@ async def recent_turns(work: Work, role: str) -> dict[str, list[int]]:
     return recent
 
 
-async def renumbered(folder: Folder, old: FolderState, uid_next: int) -> FolderState:
+async def begun_anew(work: Work, imap: ImapConnection, role: str, state: FolderState) -> FolderState:
     """Goes through what came since the mailbox was connected, and takes in what is not here yet: never history.
-
-    So it is done with a folder that is new, too.
 
     Of what is known by its Message-ID only the header is fetched again. Servers tell whole seconds.
     """
-    work, first, began = folder.work, uid_next, old.began // 1000 * 1000
-    for batch in batches(await folder.imap.uids_since(began)):
+    folder = folder_of(work, imap, role, state)
+    first, began = state.first_uid, state.began // 1000 * 1000
+    for batch in batches(await imap.uids_since(began)):
         given = await folder.headers(batch)
         headers = [each for each in given if each.internal_date >= began]
         history = {each.uid for each in given if each.internal_date < began}
@@ -139,8 +166,8 @@ async def renumbered(folder: Folder, old: FolderState, uid_next: int) -> FolderS
         known = await mail_in.settled(work.store, work.caller.workspace, {id for id in ids.values() if id})
         await folder.note({uid: TAKEN_IN for uid, id in ids.items() if id in known})
         await folder.take_headers([each for each in headers if ids[each.uid] not in known])
-    state = FolderState(old.name, folder.uid_validity, first, uid_next - 1, old.began)
-    await save(work, folder.role, state)
+    state = replace(state, first_uid=first)
+    await save(work, role, state)
     return state
 
 
@@ -153,24 +180,25 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
     work.refusals.are_new = False
     compared = missing = repaired = 0
     folders: list[tuple[Folder, list[int]]] = []
+    states = await mail_states.folder_states(work.store, work.mailbox.id)
     for role, name in names.items():
         try:
             selected = await opened(work, imap, role, name)
         except SetAside:
             continue
-        state = (await mail_states.folder_states(work.store, work.mailbox.id)).get(role)
-        if state is None or state.uid_validity != selected.uid_validity:
+        state, there = states.get(role), folder_there(work, name, selected)
+        if state is None or is_another(state, there) or state.uid_validity != there.uid_validity:
             return  # it is read first
-        folder = Folder(work, imap, role, state.uid_validity)
-        there = [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
-        done, refused = await mail_states.noted_uids(work.store, work.mailbox.id, role, state.uid_validity)
-        work.refusals.before = set(map(folder.place, refused))
-        folders.append((folder, there))
-        gaps = [uid for uid in there if uid not in done]
+        folder = folder_of(work, imap, role, state)
+        uids = [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
+        done, refused = await mail_states.noted_uids(work.store, folder.place)
+        work.refusals.before = set(map(folder.place_of, refused))
+        folders.append((folder, uids))
+        gaps = [uid for uid in uids if uid not in done]
         for batch in batches(gaps):
             work.refusals.one_by_one |= not refused.isdisjoint(batch)
             repaired += await folder.take(batch)
-        compared, missing = compared + len(there), missing + len(gaps)
+        compared, missing = compared + len(uids), missing + len(gaps)
     found = MailboxCheck(at=now(), compared=compared, missing=missing, repaired=repaired)
     if missing:
         logger.warning("%s had %d gaps, of which %d are filled", work.mailbox.id, missing, repaired)
@@ -185,7 +213,7 @@ async def close_refused(work: Work, folders: list[tuple[Folder, list[int]]]) -> 
     """What is told of mails that the server did not give ends where they are asked for no more."""
     store, caller = work.store, work.caller
     held = await quarantine.refused_of(store, caller.workspace, work.mailbox.id)
-    there = {folder.place(uid) for folder, uids in folders for uid in uids} if held else set()
+    there = {folder.place_of(uid) for folder, uids in folders for uid in uids} if held else set()
     for each in held:
         place = each["refused_at"]
         became = await mail_states.what_became(store, place)
