@@ -84,6 +84,12 @@ async def folder_states(store: Store, mailbox: str) -> dict[str, FolderState]:
     return {role: FolderState(**each) for role, each in state["folders"].items()} if state else {}
 
 
+async def sent_name(store: Store, mailbox: str) -> str | None:
+    """The name of the Sent folder that is read, if one is."""
+    state = (await folder_states(store, mailbox)).get(SENT)
+    return state.name if state else None
+
+
 async def save_folders(store: Store, mailbox: str, owner: str, folders: dict[str, FolderState]) -> bool:
     fields: Document = {"folders": {role: vars(each) for role, each in folders.items()}}
     return await store.database.set("mail_states", mailbox, fields, where={"lease": owner})

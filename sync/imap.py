@@ -103,15 +103,15 @@ class ImapConnection:
         self._protocol = protocol
         self._limits = limits
 
-    async def folders(self) -> Folders:
-        """INBOX, and the folder that sent mails are in, where there is one."""
+    async def folders(self, known: str | None = None) -> Folders:
+        """INBOX, and the folder that sent mails are in, where there is one: the known one, if it still may be."""
         arguments = ['""', '"*"']
         if {"SPECIAL-USE", "LIST-EXTENDED"} <= self._protocol.capabilities:
             arguments.append("RETURN (SPECIAL-USE)")
         responses = await self._ask("LIST", *arguments, allowance=LIST, refused="the folders cannot be listed")
         with self._reading():
             folders = [folder for response in responses if (folder := listed(response)) is not None]
-        return Folders("INBOX", sent_folder(folders))
+        return Folders("INBOX", sent_folder(folders, known))
 
     async def select(self, folder: str) -> Selected:
         """Opens a folder, to read from it."""

@@ -54,12 +54,17 @@ def decoded_run(text: str) -> str:
     return b64decode(text.replace(",", "/") + "=" * (-len(text) % 4), validate=True).decode("utf-16-be")
 
 
-def sent_folder(folders: list[Folder]) -> str | None:
-    """The folder that the server marks as the one for sent mail (RFC 6154), or that is called so."""
+def sent_folder(folders: list[Folder], known: str | None = None) -> str | None:
+    """The folder that the server marks as the one for sent mail (RFC 6154), or that is called so.
+
+    Where several are, it is the known one: a program that makes another does not say that others use it now.
+    """
     real = [folder for folder in folders if not folder.attributes & {"\\noselect", "\\nonexistent"}]
     marked = [folder.name for folder in real if "\\sent" in folder.attributes]
     if marked:
-        return marked[0]
+        return known if known in marked else marked[0]
+    if any(folder.name == known for folder in real):
+        return known
     called = {own_name(folder): folder.name for folder in reversed(real)}
     return next((called[name] for name in SENT_NAMES if name in called), None)
 

@@ -40,7 +40,7 @@ async def read(work: Work, imap: ImapConnection) -> None:
     roles: dict[str, str] = {}
     while True:
         if SENT not in roles:  # programs make it when they first need it
-            roles = roles_of(await imap.folders())
+            roles = roles_of(await imap.folders(await mail_states.sent_name(work.store, work.mailbox.id)))
         missing = [each for role, name in roles.items() if (each := await read_folder(work, imap, role, name))]
         due = await mail_states.check_due(work.store, work.mailbox.id)
         if due <= time_now():

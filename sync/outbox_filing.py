@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from storage import mailboxes, outbox
+from storage import mail_states, mailboxes, outbox
 from storage.database import is_of_database
 from sync.imap import imap_connection
 from sync.lease import LeaseLost
@@ -56,7 +56,7 @@ async def put_into_folder(sending: Sending) -> None:
     assert sending.mailbox.imap is not None and sending.message.mail_id is not None, "or nothing is to be filed"
     server = sending.access.server(sending.mailbox.imap, secret, sending.mailbox.provider is not None)
     async with sending.filing.setdefault(sending.mailbox.id, asyncio.Lock()), imap_connection(server) as connection:
-        names = await connection.folders()
+        names = await connection.folders(await mail_states.sent_name(sending.store, sending.mailbox.id))
         if names.sent is not None:
             await connection.select(names.sent)
             if not await connection.find_message_id(sending.message.mail_id):

@@ -65,4 +65,10 @@ async def test_the_sent_folder_is_one_that_is_real_and_belongs_to_the_mailbox() 
     assert sent_folder([folder("INBOX/SENT ITEMS"), folder("x")]) == "INBOX/SENT ITEMS"
     assert sent_folder([folder("[Gmail]/Sent Mail")]) == "[Gmail]/Sent Mail"
     assert sent_folder([folder("Sent", "\\noselect"), folder("Clients/Sent"), folder("Unsent")]) is None
-    assert sent_folder([folder("Sent Items"), folder("Sent")]) == "Sent"
+    both = [folder("Sent Items"), folder("Sent")]
+    assert sent_folder(both) == "Sent"
+    assert sent_folder(both, "Sent Items") == "Sent Items"
+    assert sent_folder(both, "Gesendet") == "Sent"
+    assert sent_folder([*both, folder("Post", "\\sent")], "Sent Items") == "Post"
+    assert sent_folder([folder("Post", "\\sent"), folder("Sent", "\\sent")], "Sent") == "Sent"
+    assert sent_folder([folder("Sent"), folder("Sent Items", "\\noselect")], "Sent Items") == "Sent"

@@ -134,3 +134,22 @@ async def test_the_sent_folder_is_renamed(plain: House) -> None:
         assert texts(await office.until_messages(ada, 2)) == ["before", "after"]
         found = await office.check()
         assert found["missing"] == 0
+
+
+async def test_another_program_makes_another_sent_folder(plain: House) -> None:
+    async with plain.office() as office:
+        ada = await office.person("Ada", ADA)
+        office.deliver(sent_mail("history", STRANGER), "Sent Items")
+        await office.connect()
+        office.deliver(sent_mail("before"), "Sent Items")
+        await office.until_messages(ada, 1)
+        await office.dovecot.kill()
+        await office.mailbox_state("DEGRADED")
+        office.deliver(sent_mail("by another program"), "Sent")
+        await office.dovecot.start()
+        await office.mailbox_state("CONNECTED")
+        office.deliver(sent_mail("after"), "Sent Items")
+        assert texts(await office.until_messages(ada, 2)) == ["before", "after"]
+        await office.send(ada, "from here")
+        dovecot, account = office.dovecot, office.account
+        await office.until(lambda: any(b"from here" in each for each in dovecot.mails(account, "Sent Items")))
