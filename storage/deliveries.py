@@ -23,7 +23,8 @@ AFTER = {
 
 GOT = {DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED}
 
-States = dict[str, tuple[DeliveryState, str | None]]  # by address in lower case; what was said of it
+State = tuple[DeliveryState, str | None]  # what was said of it
+States = dict[str, State]  # by address in lower case
 
 
 async def put_states(turn: Turn, message: Document, states: States) -> Change | None:
@@ -42,7 +43,7 @@ async def put_states(turn: Turn, message: Document, states: States) -> Change | 
     return change
 
 
-def state_after(recipient: Document, new: tuple[DeliveryState, str | None] | None, at: int) -> Document:
+def state_after(recipient: Document, new: State | None, at: int) -> Document:
     if new is None:
         return recipient
     state, words = new[0], new[1] and new[1][:WORDS]

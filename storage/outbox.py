@@ -145,14 +145,17 @@ async def hurry(store: Store, mailbox: str, now: int) -> None:
 # What becomes of an item, in the log
 
 
-async def begin_sending(store: Store, caller: Caller, id: str, owner: str, addresses: list[str]) -> bool:
-    """Notes that a server is about to be given the mail. False where it must not be: it is another's, or was given."""
+async def begin_sending(store: Store, caller: Caller, id: str, owner: str, states: States) -> bool:
+    """Notes that a server is about to be given the mail for those who are SENDING, and what it said of the others.
+
+    False where it must not be given it: it is another's, or was given.
+    """
 
     async def plan(turn: Turn) -> bool:
         item, message = await access_item(turn, id)
         if item["stage"] != WAITING or item["sending"] or item["lease"] != owner:
             return False
-        change = await put_states(turn, message, {each.lower(): (DeliveryState.SENDING, None) for each in addresses})
+        change = await put_states(turn, message, states)
         turn.put(change or quiet_change(turn, id), "outbox", id, {"sending": 1})
         return True
 

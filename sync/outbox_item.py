@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schema.types.context import Caller
 from schema.types.mailbox import Mailbox, MailboxAccess
@@ -50,22 +50,37 @@ class Sending(Post):
     @property
     def waiting(self) -> list[str]:
         """The addresses that have not been answered for."""
-        return [
-            each.address for each in self.message.recipients
-            if each.delivery and each.delivery.state is DeliveryState.QUEUED
-        ]  # fmt: skip
+        return self._addresses_in(DeliveryState.QUEUED)
+
+    @property
+    def being_given(self) -> list[str]:
+        """The addresses for which a server is given the mail, or was when somebody ended."""
+        return self._addresses_in(DeliveryState.SENDING)
+
+    def _addresses_in(self, state: DeliveryState) -> list[str]:
+        return [each.address for each in self.message.recipients if each.delivery and each.delivery.state is state]
 
 
 async def opened(post: Post, id: str, owner: str) -> Sending:
-    database = post.store.database
-    item, document = await database.get("outbox", id), await database.get("messages", id)
-    assert item is not None and document is not None, "they were made in one change"
-    mailbox = await database.get("mailboxes", item["mailbox"])
+    item, message = await as_it_is(post.store, id)
+    mailbox = await post.store.database.get("mailboxes", item["mailbox"])
     assert mailbox is not None, "what is sent from is never deleted"
-    message, found = from_document(Message, document), from_document(Mailbox, mailbox)
+    found = from_document(Mailbox, mailbox)
     return Sending(
         **vars(post), caller=operator_of(item["workspace"]), owner=owner, item=item, message=message, mailbox=found
     )
+
+
+async def opened_anew(sending: Sending) -> Sending:
+    """With what was noted since it was opened."""
+    item, message = await as_it_is(sending.store, sending.id)
+    return replace(sending, item=item, message=message)
+
+
+async def as_it_is(store: Store, id: str) -> tuple[Document, Message]:
+    item, document = await store.database.get("outbox", id), await store.database.get("messages", id)
+    assert item is not None and document is not None, "they were made in one change"
+    return item, from_document(Message, document)
 
 
 def is_out_of_time(sending: Sending) -> bool:

@@ -13,7 +13,7 @@ from schema.types.mailbox import MailboxState
 from schema.types.message import DeliveryState
 from storage import mailboxes, outbox
 from storage.database import is_of_database
-from storage.deliveries import GOT, States
+from storage.deliveries import GOT, State, States
 from storage.documents import Document
 from storage.outbox import DONE, TO_FILE, WAITING
 from sync.composing_headers import Uncomposable
@@ -24,7 +24,7 @@ from sync.mail_taking import OUR_FAULT
 from sync.mail_times import pause_after
 from sync.oauth import ReconnectNeeded
 from sync.outbox_filing import file
-from sync.outbox_item import Post, Sending, compose_mail, files_itself, is_out_of_time, opened, put_off
+from sync.outbox_item import Post, Sending, compose_mail, files_itself, is_out_of_time, opened, opened_anew, put_off
 from sync.smtp import OutcomeUnknown, RecipientOutcome
 
 logger = logging.getLogger("connect_inbox.sync")
@@ -54,7 +54,7 @@ async def work_on(post: Post, item: Document) -> None:
 
 async def send(sending: Sending) -> None:
     if sending.item["sending"]:
-        await unknown(sending, in_flight(sending), LOST)
+        await unknown(sending, LOST)
         return
     if not sending.waiting:
         due = after(sending.times.filing)
@@ -86,17 +86,9 @@ async def send(sending: Sending) -> None:
         await note_our_fault(sending)
 
 
-def in_flight(sending: Sending) -> list[str]:
-    state = DeliveryState.SENDING
-    return [each.address for each in sending.message.recipients if each.delivery and each.delivery.state is state]
-
-
 async def note_our_fault(sending: Sending) -> None:
-    item = await sending.store.database.get("outbox", sending.id)
-    if item is not None and item["sending"]:
-        await unknown(sending, sending.waiting, OUR_FAULT)
-    else:
-        await retry(sending, OUR_FAULT)
+    now = await opened_anew(sending)
+    await (unknown if now.item["sending"] else retry)(now, OUR_FAULT)
 
 
 async def hand_over(sending: Sending, raw: bytes) -> None:
@@ -116,8 +108,9 @@ async def hand_over(sending: Sending, raw: bytes) -> None:
 async def give(sending: Sending, secret: str, raw: bytes) -> None:
     mailbox, addresses = sending.mailbox, sending.waiting
 
-    async def before_data() -> None:
-        if not await outbox.begin_sending(sending.store, sending.caller, sending.id, sending.owner, addresses):
+    async def before_data(answered: list[RecipientOutcome]) -> None:
+        begun: States = {each.address.lower(): state_before_data(sending, each) for each in answered}
+        if not await outbox.begin_sending(sending.store, sending.caller, sending.id, sending.owner, begun):
             raise NotOurs
 
     server = sending.access.server(mailbox.smtp, secret, mailbox.provider is not None)
@@ -128,21 +121,23 @@ async def give(sending: Sending, secret: str, raw: bytes) -> None:
 
 async def note(sending: Sending, outcomes: list[RecipientOutcome], others: States | None = None) -> None:
     """What the server said of each. Who may get it later is tried again, if there is time left."""
-    states: States = {**(others or {}), **{each.address: state_of(each) for each in outcomes}}
-    again = any(each.temporary for each in outcomes)
-    if again and not is_out_of_time(sending):
+    states: States = {**(others or {}), **{each.address: state_of(sending, each) for each in outcomes}}
+    if any(state is DeliveryState.QUEUED for state, _ in states.values()):
         await settle(sending, states, WAITING)
         return
-    for each in outcomes:
-        if each.temporary:
-            states[each.address] = (DeliveryState.FAILED, each.words)
     await settle(sending, states, stage_after(sending, any(each.accepted for each in outcomes)))
 
 
-def state_of(outcome: RecipientOutcome) -> tuple[DeliveryState, str]:
+def state_of(sending: Sending, outcome: RecipientOutcome) -> State:
     if outcome.accepted:
         return DeliveryState.SENT, outcome.words
-    return DeliveryState.QUEUED if outcome.temporary else DeliveryState.FAILED, outcome.words
+    is_tried_again = outcome.temporary and not is_out_of_time(sending)
+    return DeliveryState.QUEUED if is_tried_again else DeliveryState.FAILED, outcome.words
+
+
+def state_before_data(sending: Sending, answered: RecipientOutcome) -> State:
+    """Who was refused is never given the mail in this try, whatever becomes of it."""
+    return (DeliveryState.SENDING, None) if answered.accepted else state_of(sending, answered)
 
 
 def stage_after(sending: Sending, is_accepted: bool = False) -> int:
@@ -167,8 +162,10 @@ async def fail(sending: Sending, reason: str) -> None:
     await settle(sending, dict.fromkeys(sending.waiting, (DeliveryState.FAILED, reason)), stage_after(sending))
 
 
-async def unknown(sending: Sending, addresses: list[str], words: str) -> None:
-    await settle(sending, dict.fromkeys(addresses, (DeliveryState.UNKNOWN, words)), stage_after(sending))
+async def unknown(sending: Sending, words: str) -> None:
+    """Of those who were being given the mail nobody knows. Who was to get it later is tried again."""
+    states: States = dict.fromkeys(sending.being_given, (DeliveryState.UNKNOWN, words))
+    await settle(sending, states, WAITING if sending.waiting else stage_after(sending))
 
 
 async def needs_reconnect(sending: Sending, reason: str) -> None:

@@ -27,8 +27,6 @@ OUR_NAME = "[127.0.0.1]"  # in EHLO; it tells nobody what our machine is called
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
-BeforeData = Callable[[], Awaitable[None]]
-
 
 class OutcomeUnknown(Exception):
     """The mail may have been taken, and may not. `words` is one line that says what happened.
@@ -52,6 +50,9 @@ class RecipientOutcome:
     words: str  # the server's, on one line
 
 
+BeforeData = Callable[[list[RecipientOutcome]], Awaitable[None]]
+
+
 class SmtpConnection:
     """A connection on which mails are sent one after the other. After an exception from it, it is of no more use."""
 
@@ -73,8 +74,8 @@ class SmtpConnection:
     ) -> list[RecipientOutcome]:
         """Sends a mail, and says what became of it for each recipient, in their order.
 
-        `before_data` is awaited when all of them were answered, and only where somebody is to get the mail. What goes
-        wrong before raises MailServerFailed, and what goes wrong after it OutcomeUnknown.
+        `before_data` is awaited with what was said of each by then, and only where somebody is to get the mail. What
+        goes wrong before raises MailServerFailed, and what goes wrong after it OutcomeUnknown.
         """
         raw = await asyncio.to_thread(canonical, raw)
         if not self._client.is_connected:  # and what it can do is not known any more
@@ -85,7 +86,7 @@ class SmtpConnection:
         outcomes = await self._begin(sender, recipients, raw)
         if not any(each.accepted for each in outcomes):
             return outcomes
-        await before_data()
+        await before_data(outcomes)
         try:
             answer = await self._hand_over(raw)
         except OutcomeUnknown as error:

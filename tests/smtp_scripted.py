@@ -12,6 +12,7 @@ import pytest
 
 from sync import smtp, smtp_data
 from sync.mail_server import MailServer
+from sync.smtp import RecipientOutcome
 from tests.smtp_receiver import SmtpReceiver
 
 ANNA, BOB, CAT, DAN = (f"{name}@mail.test" for name in ("anna", "bob", "cat", "dan"))
@@ -32,7 +33,7 @@ def server_at(port: int, host: str = "localhost", **differently: Any) -> MailSer
     return replace(server, **differently)
 
 
-async def nothing() -> None:
+async def nothing(_: list[RecipientOutcome]) -> None:
     pass
 
 

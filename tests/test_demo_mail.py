@@ -31,6 +31,7 @@ from sync.smtp import smtp_connection
 from tests.client import Api, Json, Server
 from tests.commands import DEADLINE, call, environment, result_of, started, wait_until
 from tests.dovecot import need_dovecot
+from tests.smtp_scripted import nothing
 
 DEMO = ["demo", "--mail", "--port", 0, "--influencers", 8]
 QUIET = [*DEMO, "--json", "--no-traffic"]
@@ -198,9 +199,6 @@ async def test_without_dovecot_it_says_how_to_install_it(
 async def test_its_smtp_server_lets_one_user_in_and_takes_a_mail_as_it_is() -> None:
     came: list[tuple[list[str], bytes]] = []
 
-    async def before_data() -> None:
-        pass
-
     async with smtp_server(MAILBOX, "right", lambda to, raw: came.append((to, raw))) as port:
         server = MailServer(
             "localhost", port, MAILBOX, "right", encryption="none", allowed_hosts=frozenset({"localhost"})
@@ -208,7 +206,7 @@ async def test_its_smtp_server_lets_one_user_in_and_takes_a_mail_as_it_is() -> N
         raw = b"Subject: dots\r\n\r\n.\r\n..two\r\n.end.\r\n"
         async with smtp_connection(server) as connection:
             for _ in range(2):
-                await connection.send(MAILBOX, ["a@people.test", "b@people.test"], raw, before_data)
+                await connection.send(MAILBOX, ["a@people.test", "b@people.test"], raw, nothing)
         with pytest.raises(MailServerFailed) as refused:
             async with smtp_connection(replace(server, secret="wrong")):
                 pass

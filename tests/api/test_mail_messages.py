@@ -360,7 +360,8 @@ async def test_how_far_it_has_come_is_told_as_it_happens(brand: Brand) -> None:
     since = await brand.position()
     async with brand.viewer.subscription(changed, id=thread, since=since) as events:
         assert await outbox.claim(store, id, "us", now=LATER, until=LATER)
-        assert await outbox.begin_sending(store, operator, id, "us", [ADA, "eve@x.example"])
+        begun: States = dict.fromkeys([ADA, "eve@x.example"], (DeliveryState.SENDING, None))
+        assert await outbox.begin_sending(store, operator, id, "us", begun)
         event = await events.data()
         assert (event["kind"], event["messageId"]) == ("MESSAGE_UPDATED", id)
         assert [each["delivery"]["state"] for each in event["message"]["recipients"]] == ["SENDING"] * 2

@@ -298,7 +298,8 @@ async def test_mail_that_is_sent_and_comes_in(brand: Brand) -> None:
 
     async def begin(name: str) -> None:
         assert await outbox.claim(store, sent[name], "us", now=LATER, until=LATER)
-        assert await outbox.begin_sending(store, operator, sent[name], "us", ["ada@x.example", "eve@x.example"])
+        states: States = dict.fromkeys(["ada@x.example", "eve@x.example"], (DeliveryState.SENDING, None))
+        assert await outbox.begin_sending(store, operator, sent[name], "us", states)
 
     async def settle(name: str, state: DeliveryState) -> None:
         states: States = {"ada@x.example": (state, "said so"), "eve@x.example": (DeliveryState.SENT, None)}

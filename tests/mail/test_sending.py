@@ -239,7 +239,7 @@ async def test_only_who_holds_a_mail_may_begin_to_give_it_and_only_once(house: H
         store, caller = office.brand.store, operator_of(office.brand.workspace)
 
         async def begins(owner: str) -> bool:
-            return await outbox.begin_sending(store, caller, id, owner, [ADA])
+            return await outbox.begin_sending(store, caller, id, owner, {ADA: (DeliveryState.SENDING, None)})
 
         async def settle(owner: str, state: DeliveryState) -> str:
             await outbox.settle(store, caller, id, {ADA: (state, None)}, outbox.DONE, 0, 1, owner)

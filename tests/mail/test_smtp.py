@@ -215,21 +215,27 @@ async def test_a_sender_must_be_an_address(sender: str, receiver: SmtpReceiver) 
 
 
 async def test_the_moment_before_data_is_ours(receiver: SmtpReceiver) -> None:
+    """And all is known by then that was said of each recipient."""
+    receiver.scripts[CAT] = Script("RCPT", "451 4.7.1 Come back later")
     seen: list[list[str]] = []
+    answered: list[list[RecipientOutcome]] = []
 
-    async def before_data() -> None:
+    async def before_data(outcomes: list[RecipientOutcome]) -> None:
         seen.append([each.split()[0] for each in receiver.commands])
+        answered.append(outcomes)
 
     async with smtp_connection(server_at(receiver.port)) as connection:
-        await connection.send(ANNA, [BOB, CAT], RAW, before_data)
+        outcomes = await connection.send(ANNA, [BOB, CAT], RAW, before_data)
     assert seen == [["AUTH", "MAIL", "RCPT", "RCPT"]]
+    [[bob, cat]] = answered
+    assert bob.accepted and [bob.address, cat] == [BOB, outcomes[1]]
     assert receiver.commands[4:] == ["DATA", "QUIT"]
 
 
 async def test_it_does_not_come_where_nobody_gets_the_mail(receiver: SmtpReceiver) -> None:
     receiver.scripts[BOB] = Script("RCPT", "550 no", times=1)
 
-    async def before_data() -> None:
+    async def before_data(_: list[RecipientOutcome]) -> None:
         called.append(True)
 
     called: list[bool] = []
@@ -244,7 +250,7 @@ async def test_a_mail_that_must_not_be_sent_any_more_is_not(receiver: SmtpReceiv
     class Lost(Exception):
         pass
 
-    async def before_data() -> None:
+    async def before_data(_: list[RecipientOutcome]) -> None:
         raise Lost
 
     with pytest.raises(Lost):

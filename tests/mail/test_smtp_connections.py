@@ -9,6 +9,7 @@ import pytest
 from sync.mail_server import MailServer, MailServerFailed
 from sync.smtp_connections import MOST, SmtpConnections
 from tests.smtp_receiver import Act, Script, SmtpReceiver, smtp_receiver
+from tests.smtp_scripted import nothing
 
 USER, PASSWORD = "team@brand.test", "open sesame"
 
@@ -20,9 +21,6 @@ def server_of(receiver: SmtpReceiver) -> MailServer:
 
 
 async def send(connections: SmtpConnections, server: MailServer, to: str = "ada@people.test") -> None:
-    async def nothing() -> None:
-        pass
-
     async with connections.connection(server) as connection:
         [outcome] = await connection.send(USER, [to], b"Subject: Hello\r\n\r\nHello\r\n", nothing)
         assert outcome.accepted

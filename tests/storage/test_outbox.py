@@ -63,7 +63,8 @@ async def claim(store: Store, id: str, owner: str, now: int = 1, until: int = SO
 
 
 async def begin(store: Store, team: Team, id: str, owner: str) -> bool:
-    return await outbox.begin_sending(store, team.operator, id, owner, await addresses(store, id))
+    states: States = {each.lower(): (DeliveryState.SENDING, None) for each in await addresses(store, id)}
+    return await outbox.begin_sending(store, team.operator, id, owner, states)
 
 
 async def settle(
@@ -180,7 +181,7 @@ async def test_each_recipient_has_a_state_of_their_own(store: Store, workspace: 
     assert await states(store, id) == [("QUEUED", "450 later"), ("SENT", "250 ok")]
     assert (await get(store, "messages", id))["delivery"]["state"] == "QUEUED"
     await claim(store, id, "us", now=LATER)
-    assert await outbox.begin_sending(store, workspace.operator, id, "us", [to])
+    assert await outbox.begin_sending(store, workspace.operator, id, "us", {to: (DeliveryState.SENDING, None)})
     await outbox.settle(store, workspace.operator, id, {to: (DeliveryState.FAILED, "x" * 999)}, DONE, 0, 2, "us")
     assert await states(store, id) == [("FAILED", "x" * WORDS), ("SENT", "250 ok")]
 
