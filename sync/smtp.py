@@ -1,7 +1,8 @@
 """Sends mail through a server that lets us in, by single commands, so that the moment before DATA is ours.
 
-Until then nothing has happened, whatever goes wrong. From then until the server's last answer is here nobody knows
-whether the mail was taken, unless the server says so: that is neither a success nor a failure, but OutcomeUnknown.
+Until then nothing has happened, whatever goes wrong. Where the connection is lost before the end of the mail was
+written, nobody has it, and it may be tried again. From there until the server's last answer is here nobody knows
+whether it was taken, unless the server says so: that is neither a success nor a failure, but OutcomeUnknown.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 
 from sync.calling import call, tls_context
 from sync.composing_headers import is_address
 from sync.mail_server import Failure, MailServer, MailServerFailed
-from sync.smtp_data import canonical, hand_over
+from sync.smtp_data import Handover, canonical
 from sync.smtp_failures import lost, said, told_apart
 
 CONNECT_WAIT = 20.0  # seconds, for a connection to an address
@@ -88,11 +89,11 @@ class SmtpConnection:
             return outcomes
         await before_data(outcomes)
         try:
-            answer = await self._hand_over(raw)
+            of_all = await self._hand_over(raw)
         except OutcomeUnknown as error:
             error.refused = [each for each in outcomes if not each.accepted]
             raise
-        return [self._outcome(each.address, answer) if each.accepted else each for each in outcomes]
+        return [replace(of_all, address=each.address) if each.accepted else each for each in outcomes]
 
     def _refusal(self, sender: str, recipients: list[str], raw: bytes) -> str | None:
         """Why this server cannot be given the mail at all."""
@@ -139,18 +140,26 @@ class SmtpConnection:
         words = said(self._server, answer.code, answer.message)
         return RecipientOutcome(recipient, answer.code < 400, 400 <= answer.code < 500, words)
 
-    async def _hand_over(self, raw: bytes) -> SMTPResponse:
-        """The server's last answer, by which it took the mail or refused it. All else is OutcomeUnknown."""
+    async def _hand_over(self, raw: bytes) -> RecipientOutcome:
+        """What became of the mail for everybody who was to get it, without an address. All else is OutcomeUnknown."""
+        handover = Handover(self._client, self._writer, raw)
         try:
-            return await hand_over(self._client, self._writer, raw)
+            return self._outcome("", await handover.answer())
         except Exception as error:
             self._client.close()
-            raise unknown(self._server, error) from error
+            if handover.is_ended or not is_loss(error):
+                raise unknown(self._server, error) from error
+            return RecipientOutcome("", False, True, lost("DATA", error).reason)
 
 
 def is_about_the_mail(error: SMTPResponseException) -> bool:
     """Whether MAIL was refused for good for its size or a quota, say, and not for who we are (RFC 3463, 3.8)."""
     return 500 <= error.code < 600 and error.code not in (530, 535, 538) and not error.message.startswith("5.7.")
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether a connection failed, and not what was said on it."""
+    return isinstance(error, SMTPException | OSError) and not isinstance(error, SMTPResponseException)
 
 
 def unknown(server: MailServer, error: Exception) -> OutcomeUnknown:

@@ -14,47 +14,59 @@ PIECE = 64 * 1024  # bytes that are sent at once
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
-async def hand_over(client: SMTP, writer: asyncio.StreamWriter, raw: bytes) -> SMTPResponse:
-    """DATA and the mail; the answer by which the server took it or refused it. All else raises.
+class Handover:
+    """One mail that is given to a server.
 
-    aiosmtplib's own `data` keeps the loop for itself for as long as it looks at a large mail.
+    `is_ended` is set as soon as the end of the mail is written. Whatever was lost before, nobody can have taken it: a
+    server must not take a mail that has no end (RFC 5321, 4.1.1.4).
     """
-    async with asyncio.timeout(DATA_WAIT):
-        return await _hand_over(client, writer, raw)
 
+    def __init__(self, client: SMTP, writer: asyncio.StreamWriter, raw: bytes) -> None:
+        self._client = client
+        self._writer = writer
+        self._raw = raw
+        self.is_ended = False
 
-async def _hand_over(client: SMTP, writer: asyncio.StreamWriter, raw: bytes) -> SMTPResponse:
-    begun = await client.execute_command(b"DATA", timeout=None)
-    if 400 <= begun.code < 600:
-        return begun
-    if begun.code != 354 or client.protocol is None:
-        raise SMTPResponseException(begun.code, begun.message)
-    answering = asyncio.create_task(client.protocol.read_response())
-    try:
-        is_whole = await write_pieces(writer, raw, answering)
-        answer = await answering
-    finally:
-        answering.cancel()
-    if not is_whole:
-        client.close()  # what is said next on it would be taken for a part of the mail
-    if 400 <= answer.code < 600 or (200 <= answer.code < 300 and is_whole):
-        return answer
-    raise SMTPResponseException(answer.code, answer.message)
+    async def answer(self) -> SMTPResponse:
+        """DATA and the mail; the answer by which the server took it or refused it. All else raises.
 
+        aiosmtplib's own `data` keeps the loop for itself for as long as it looks at a large mail.
+        """
+        async with asyncio.timeout(DATA_WAIT):
+            return await self._answer()
 
-async def write_pieces(writer: asyncio.StreamWriter, raw: bytes, answering: asyncio.Task[SMTPResponse]) -> bool:
-    """Whether all of a mail could be sent. The answer may come before, for one that the server does not want."""
-    try:
-        for piece in pieces(raw):
-            writer.write(stuffed(piece))
-            await writer.drain()
-            await asyncio.sleep(0)  # the others' turn, also where nothing has to be waited for
-            if answering.done():
-                return False
-        writer.write(b".\r\n")
-    except OSError:
-        return False
-    return True
+    async def _answer(self) -> SMTPResponse:
+        client = self._client
+        begun = await client.execute_command(b"DATA", timeout=None)
+        if 400 <= begun.code < 600:
+            return begun
+        if begun.code != 354 or client.protocol is None:
+            raise SMTPResponseException(begun.code, begun.message)
+        answering = asyncio.create_task(client.protocol.read_response())
+        try:
+            await self._write(answering)
+            answer = await answering
+        finally:
+            answering.cancel()
+        if not self.is_ended:
+            client.close()  # what is said next on it would be taken for a part of the mail
+        if 400 <= answer.code < 600 or (200 <= answer.code < 300 and self.is_ended):
+            return answer
+        raise SMTPResponseException(answer.code, answer.message)
+
+    async def _write(self, answering: asyncio.Task[SMTPResponse]) -> None:
+        """All of it, unless the answer comes before, for one that the server does not want."""
+        try:
+            for piece in pieces(self._raw):
+                self._writer.write(stuffed(piece))
+                await self._writer.drain()
+                await asyncio.sleep(0)  # the others' turn, also where nothing has to be waited for
+                if answering.done():
+                    return
+        except OSError:
+            return
+        self.is_ended = True
+        self._writer.write(b".\r\n")
 
 
 def pieces(raw: bytes) -> Iterator[bytes]:

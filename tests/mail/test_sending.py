@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -103,16 +104,25 @@ async def test_a_mail_that_some_got_is_filed_though_others_are_given_up(house: H
         await office.until(lambda: len(office.dovecot.mails(office.account, "Sent")) == 1)
 
 
-@pytest.mark.parametrize("step", ["MAIL", "RCPT"])
-async def test_a_connection_lost_before_the_mail_is_given_changes_nothing(office: Office, step: Step) -> None:
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+async def test_a_connection_lost_before_the_mail_is_given_only_delays_it(office: Office, step: Step) -> None:
     ada = await office.person("Ada", ADA)
     office.smtp.scripts[BRAND if step == "MAIL" else ADA] = Script(step, Act.DROP, times=2)
     sent = await office.send(ada)
     await office.until_state(ada, sent["id"], "SENT")
-    assert len(office.smtp.mails) == 1 and office.smtp.commands.count("DATA") == 1
+    assert len(office.smtp.mails) == 1 and office.smtp.commands.count("DATA") == (3 if step == "DATA" else 1)
 
 
-@pytest.mark.parametrize("step", ["DATA", "CONTENT", "ANSWER"])
+async def test_a_connection_lost_before_the_end_of_the_mail_only_delays_it(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    file = await office.upload("large.bin", os.urandom(9_000_000))
+    office.smtp.scripts[ADA] = Script("CONTENT", Act.DROP, times=1)
+    sent = await office.send(ada, attachmentIds=[file])
+    await office.until_state(ada, sent["id"], "SENT")
+    assert len(office.smtp.mails) == 1 and office.smtp.commands.count("DATA") == 2
+
+
+@pytest.mark.parametrize("step", ["CONTENT", "ANSWER"])
 async def test_of_a_connection_lost_while_it_is_given_nobody_knows(office: Office, step: Step) -> None:
     """It is not given again by itself, whether or not the server has it."""
     ada = await office.person("Ada", ADA)

@@ -38,8 +38,9 @@ from tests.smtp_scripted import (
 )  # fmt: skip
 
 SMUGGLED = [b"\n.\n", b"\r.\r", b"\r\n.\n", b"\n.\r\n", b"\r.\r\n", b"\r\n.\r", b"\r\n.\r\n"]
+WORDS = {Act.DROP: "the connection was lost", Act.SILENCE: "the server did not answer in time"}
 BEFORE: list[Step] = ["MAIL", "RCPT"]
-DURING: list[Step] = ["DATA", "CONTENT", "ANSWER"]
+AFTER: list[Step] = ["CONTENT", "ANSWER"]
 
 
 async def sent(
@@ -271,21 +272,44 @@ async def test_mails_on_one_connection_do_not_mix(receiver: SmtpReceiver) -> Non
     assert (receiver.commands.count("AUTH PLAIN"), receiver.commands.count("RSET")) == (1, 29)
 
 
-@pytest.mark.parametrize("step", [*BEFORE, *DURING])
+@pytest.mark.parametrize("step", BEFORE)
 @pytest.mark.parametrize("act", list(Act))
-async def test_a_server_that_is_gone(step: Step, act: Act, receiver: SmtpReceiver, soon: None) -> None:
-    """Before DATA nothing has happened. After it nobody knows."""
+async def test_a_server_that_is_gone_before_data(step: Step, act: Act, receiver: SmtpReceiver, soon: None) -> None:
+    """Nothing has happened."""
     receiver.scripts = {ANNA: Script(step, act), BOB: Script(step, act)}
-    if step in BEFORE:
-        with pytest.raises(MailServerFailed) as failed:
-            await sent(receiver)
-        assert failed.value.failure is Failure.LOST
-    else:
-        with pytest.raises(OutcomeUnknown) as unknown:
-            await sent(receiver)
-        assert unknown.value.words == "DATA: " + (
-            "the connection was lost" if act is Act.DROP else "the server did not answer in time"
-        )
+    with pytest.raises(MailServerFailed) as failed:
+        await sent(receiver)
+    assert failed.value.failure is Failure.LOST
+    assert not receiver.mails
+
+
+@pytest.mark.parametrize("step", ["DATA", "CONTENT"])
+@pytest.mark.parametrize("act", list(WORDS))
+async def test_a_server_that_is_gone_before_the_end_of_a_mail(
+    step: Step, act: Act, receiver: SmtpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not taken the mail, which is larger than what can be on its way."""
+    if act is Act.SILENCE:
+        monkeypatch.setattr(smtp_data, "DATA_WAIT", 0.3)
+    receiver.scripts = {BOB: Script(step, act), CAT: Script("RCPT", "550 no")}
+    bob, cat = await sent(receiver, BOB, CAT, raw=RAW + b"\r\n" * 10_000_000)
+    assert bob == RecipientOutcome(BOB, False, True, f"DATA: {WORDS[act]}")
+    assert cat == RecipientOutcome(CAT, False, False, "550 no")
+    assert not receiver.mails
+
+
+@pytest.mark.parametrize("step", AFTER)
+@pytest.mark.parametrize("act", list(WORDS))
+async def test_a_server_that_is_gone_after_the_end_of_a_mail(
+    step: Step, act: Act, receiver: SmtpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows, whether or not all of it has come there."""
+    if act is Act.SILENCE:
+        monkeypatch.setattr(smtp_data, "DATA_WAIT", 1.5)
+    receiver.scripts = {BOB: Script(step, act)}
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await sent(receiver)
+    assert unknown.value.words == f"DATA: {WORDS[act]}"
     assert len(receiver.mails) == (step == "ANSWER")
 
 
