@@ -15,14 +15,14 @@ from sync.lease import LeaseLost
 from sync.mail_access import secret_of
 from sync.mail_server import MailServerFailed
 from sync.oauth import ReconnectNeeded
-from sync.outbox_item import Sending, compose_mail, is_out_of_time, put_off
+from sync.outbox_item import Sending, compose_mail, files_itself, is_out_of_time, put_off
 
 logger = logging.getLogger("connect_inbox.sync")
 
 
 async def file(sending: Sending) -> None:
-    """Files a mail; where that fails, later again, until it is given up."""
-    if not await is_filed(sending) and not is_out_of_time(sending):
+    """Files a mail; where that fails, later again, until it is given up. It may not be ours to file any more."""
+    if not files_itself(sending) and not await is_filed(sending) and not is_out_of_time(sending):
         await put_off(sending, sending.times.longest_pause if must_wait(sending) else None)
         return
     await outbox.finish_filing(sending.store, sending.id)
