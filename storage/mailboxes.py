@@ -16,7 +16,7 @@ from storage.indexes import OF_WORKSPACE
 from storage.log import Outcome
 from storage.reader import StoreReader
 from storage.store import Store
-from storage.workspaces import access_active_member
+from storage.workspaces import access_active_member, is_active_member
 
 WELL = {MailboxState.CONNECTED, MailboxState.SYNCING}
 STOPPED = {MailboxState.NEEDS_RECONNECT, MailboxState.PAUSED, MailboxState.DISCONNECTED}
@@ -49,7 +49,7 @@ async def all_mailboxes(reader: StoreReader) -> list[Mailbox]:
 async def connect_mailbox(store: Store, caller: Caller, owner: str, new: NewMailbox) -> Outcome[str]:
     """Connects an address; one that was connected before is the same mailbox again. The first is the fallback.
 
-    Refused where it is connected by somebody else, who may be asked to share it.
+    Refused where it is connected and the caller does not manage it: its owner may be asked to share it.
     """
 
     async def plan(turn: Turn) -> str:
@@ -57,7 +57,7 @@ async def connect_mailbox(store: Store, caller: Caller, owner: str, new: NewMail
         old = await turn.get("mailboxes", id) if id else None
         if old is None:
             return await put_mailbox(turn, owner, new)
-        if old["owner_id"] != owner and old["state"] != MailboxState.DISCONNECTED.value:
+        if old["state"] != MailboxState.DISCONNECTED.value and not manages(turn.caller, old):
             raise Refused(UserErrorCode.TAKEN, "this address is connected by another member", "address")
         await put_connected_anew(turn, old, owner, new)
         return str(old["_id"])
@@ -65,19 +65,24 @@ async def connect_mailbox(store: Store, caller: Caller, owner: str, new: NewMail
     return await store.log.change(caller, plan)
 
 
-async def put_connected_anew(turn: Turn, old: Document, owner: str, new: NewMailbox) -> None:
-    """Its name, where a provider says none, and who may send from it stay as they were with the same owner."""
+async def put_connected_anew(turn: Turn, old: Document, member: str, new: NewMailbox) -> None:
+    """Its name, where a provider says none, and who may send from it stay as they were.
+
+    Not so where another member than its owner connects what was disconnected: who does that begins with nothing of it.
+    """
     others = [each for each in await connected(turn) if each["_id"] != old["_id"]]
     must_have_room(others)
     fields = {name: to_value(value) for name, value in vars(new).items() if name not in ("address", "is_shared")}
-    if old["owner_id"] != owner:
+    was_disconnected = old["state"] == MailboxState.DISCONNECTED.value
+    if was_disconnected and old["owner_id"] != member:
         fields |= {"sender_ids": [], "is_shared": 0}
     elif new.provider is not None:
         del fields["name"]
     if new.is_shared is not None:
         fields["is_shared"] = int(new.is_shared)
-    if old["state"] == MailboxState.DISCONNECTED.value:
+    if was_disconnected:
         fields["connected_at"] = to_milliseconds(turn.at)
+    owner = member if was_disconnected or not await is_active_member(turn, old["owner_id"]) else old["owner_id"]
     is_fallback = int(not any(each["is_fallback"] for each in others))
     fields |= {"owner_id": owner, "is_fallback": is_fallback, **state_now(turn, MailboxState.CONNECTED)}
     turn.put(turn.begin("MAILBOX_CHANGED", old["_id"]), "mailboxes", old["_id"], fields)
@@ -125,9 +130,13 @@ async def access_mailbox(turn: Turn, id: str) -> Document:
     return mailbox
 
 
-def must_manage(caller: Caller, mailbox: Document) -> None:
+def manages(caller: Caller, mailbox: Document) -> bool:
     """A mailbox is managed by its owner and by every ADMIN."""
-    if mailbox["owner_id"] != caller.id and not caller.is_admin:
+    return mailbox["owner_id"] == caller.id or caller.is_admin
+
+
+def must_manage(caller: Caller, mailbox: Document) -> None:
+    if not manages(caller, mailbox):
         raise Refused(UserErrorCode.NOT_ALLOWED, "only its owner or an ADMIN manages a mailbox", "mailboxId")
 
 

@@ -116,6 +116,11 @@ async def access_active_member(turn: Turn, id: str) -> Document:
     return member
 
 
+async def is_active_member(turn: Turn, id: str) -> bool:
+    member = await turn.get("members", id)
+    return member is not None and member["removed_at"] is None
+
+
 async def must_not_be_last_admin(turn: Turn, member: Document) -> None:
     if member["role"] != Role.ADMIN.value:
         return

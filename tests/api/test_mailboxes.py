@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 
 from connect_inbox.settings import Settings
+from schema.types.context import Caller, Role
+from schema.types.errors import Refused
 from schema.types.mailbox import MailboxAccess, MailboxState, QuarantineState
 from schema.types.node import new_id
 from storage import mail_states, quarantine
 from storage.credentials import Credentials, load, save
 from storage.indexes import ENTRIES
-from storage.mailboxes import find_mailbox, set_state
+from storage.mailboxes import connect_mailbox, find_mailbox, set_state
 from storage.workspaces import operator_of
 from sync.mail_access import MailAccess
 from tests.api.conftest import Brand, create_brand
 from tests.client import Api, ApiFailed, Json
-from tests.mailboxes import connected
+from tests.mailboxes import connected, new_mailbox
 from tests.server import running
 from tests.smtp_receiver import smtp_receiver
 
@@ -168,8 +170,9 @@ async def test_one_address_is_one_mailbox_of_a_workspace(brand: Brand) -> None:
     first = await mailbox_of(brand, brand.member, "Team@brand.example")
     assert await mailbox_of(brand, brand.member, "team@BRAND.example") == first
     assert await mailbox_of(other, other.member) != first
-    with pytest.raises(Exception, match="connected by another member"):
-        await mailbox_of(brand, brand.admin)
+    cleo = Caller(str(new_id("member")), "Cleo", brand.workspace, token="", role=Role.MEMBER)
+    with pytest.raises(Refused, match="connected by another member"):
+        await connect_mailbox(brand.store, cleo, cleo.id, new_mailbox("team@brand.example"))
     found = await find_mailbox(brand.store, brand.workspace, "TEAM@brand.example")
     assert found is not None and (found.id, found.owner_id) == (first, await id_of(brand.member))
 

@@ -25,7 +25,7 @@ from sync.mail_counters import MailCounters
 from sync.mail_service import mail_service
 from sync.mail_times import MailTimes
 from tests.api.conftest import Brand, create_brand
-from tests.client import Json, Server
+from tests.client import Api, Json, Server
 from tests.dovecot import Dovecot, dovecot_server
 from tests.server import running
 from tests.smtp_receiver import SmtpReceiver, smtp_receiver
@@ -60,12 +60,12 @@ class Office:
     account: str  # of its mailbox at Dovecot
     mailbox: str = ""
 
-    async def connect(self, address: str = BRAND, **changed: Any) -> Json:
-        """Connects a mailbox as the team's member does."""
+    async def connect(self, address: str = BRAND, by: Api | None = None, **changed: Any) -> Json:
+        """Connects a mailbox as the team's member does, or somebody else."""
         server = {"host": self.dovecot.host, "port": self.dovecot.port, "user": self.account}
         smtp = {"host": "localhost", "port": self.smtp.port, "encryption": "NONE"}
         given = {"address": address, "name": "The Brand", "password": PASSWORD, "imap": server, "smtp": smtp}
-        payload = await self.brand.member.mutate("connectMailbox", CONNECT, **{**given, **changed})
+        payload = await (by or self.brand.member).mutate("connectMailbox", CONNECT, **{**given, **changed})
         if payload["mailbox"]:
             self.mailbox = payload["mailbox"]["id"]
         return payload

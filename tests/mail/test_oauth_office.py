@@ -15,11 +15,14 @@ import pytest
 from connect_inbox.oauth import redirect_uri
 from connect_inbox.server import listener, local_address, local_url, serving
 from connect_inbox.settings import Settings
+from schema.types.mailbox import MailboxState
 from storage import credentials
+from storage.mailboxes import set_state
 from storage.store import Store, open_store
+from storage.workspaces import operator_of
 from sync.oauth_providers import MailHost
 from tests.api.conftest import Brand, create_brand
-from tests.client import DEADLINE, Json, Server, Subscription
+from tests.client import DEADLINE, Api, Json, Server, Subscription
 from tests.dovecot import Dovecot, TokenCheck, dovecot_server, need_dovecot
 from tests.mail.office import ADA, a_mail
 from tests.npm_client import needs_node
@@ -32,6 +35,7 @@ ADDRESS = "brand@example.com"
 CHANGED = (
     "subscription($since: String) { mailboxChanged(since: $since) { mailbox { id address state provider reason } } }"
 )
+OWNED = "{ mailboxes { id state owner { name } } }"
 MESSAGES = "query($id: ID!) { thread(id: $id) { messages { nodes { text delivery { state } } } } }"
 
 
@@ -45,8 +49,8 @@ class Place:
     address: str
     http: httpx2.AsyncClient
 
-    async def begin(self, access: str = "FULL") -> str:
-        begun = await self.brand.member.mutate(
+    async def begin(self, access: str = "FULL", by: Api | None = None) -> str:
+        begun = await (by or self.brand.member).mutate(
             "beginMailboxAuthorization", "authorizationUrl userErrors { message }",
             provider="oidc", address=ADDRESS, access=access,
         )  # fmt: skip
@@ -141,3 +145,18 @@ async def test_somebody_elses_account_is_not_connected(place: Place) -> None:
     page = await place.come_back(await visit(await place.begin(), "other@example.com"))
     assert (page.status_code, "Was it the account of this very mailbox" in page.text) == (403, True)
     assert (await place.brand.member.run("{ mailboxes { id } }"))["mailboxes"] == []
+
+
+async def test_an_admin_connects_a_members_mailbox_anew(place: Place) -> None:
+    """Which stays that member's, and is read on."""
+    brand = place.brand
+    ada = (await brand.influencer("Ada", emails=[ADA]))["thread"]
+    await place.come_back(await visit(await place.begin(), ADDRESS))
+    [before] = (await brand.member.run(OWNED))["mailboxes"]
+    operator = operator_of(brand.workspace)
+    await set_state(place.store, operator, before["id"], MailboxState.NEEDS_RECONNECT, "the permission has ended")
+    await place.come_back(await visit(await place.begin(by=brand.admin), ADDRESS))
+    [after] = (await brand.member.run(OWNED))["mailboxes"]
+    assert after == {**before, "state": "CONNECTED"}
+    place.dovecot.deliver(ADDRESS, a_mail(text="news").as_bytes())
+    await place.until_messages(ada, {"news": None})
