@@ -22,6 +22,10 @@ WELL = {MailboxState.CONNECTED, MailboxState.SYNCING}
 STOPPED = {MailboxState.NEEDS_RECONNECT, MailboxState.PAUSED, MailboxState.DISCONNECTED}
 NOT_SENDING = {MailboxState.NEEDS_RECONNECT, MailboxState.DISCONNECTED}
 MOST_MAILBOXES = 200  # of a workspace
+NONE_TO_SEND_FROM = (
+    "you may not send from the workspace's fallback: name a mailbox that you may send from, connect one of your own, "
+    "or have an ADMIN share the fallback"
+)
 PULSE = 5 * 60_000  # milliseconds between two tellings that all is still well
 
 
@@ -174,7 +178,7 @@ async def disconnect_mailbox(store: Store, caller: Caller, id: str) -> Outcome[N
 
 
 async def set_fallback(store: Store, caller: Caller, id: str) -> Outcome[None]:
-    """Makes it what is sent from by those who have no default of their own."""
+    """Makes it what is sent from by those who have no default of their own, and may send from it."""
 
     async def plan(turn: Turn) -> None:
         await access_connected(turn, id)
@@ -209,8 +213,12 @@ async def access_connected(turn: Turn, id: str) -> Document:
     return mailbox
 
 
+def allows(mailbox: Document, sender: str) -> bool:
+    return from_document(Mailbox, mailbox).allows(sender)
+
+
 def must_allow(mailbox: Document, sender: str, field: str = "mailboxId") -> None:
-    if not from_document(Mailbox, mailbox).allows(sender):
+    if not allows(mailbox, sender):
         raise Refused(UserErrorCode.NOT_ALLOWED, f"you may not send from {mailbox['address']}", field)
 
 
@@ -222,24 +230,27 @@ def must_send(mailbox: Document, sender: str, field: str = "mailboxId") -> None:
 
 
 async def mailbox_to_send_from(turn: Turn, id: str | None) -> Document:
-    """The mailbox named, or the caller's default, or the workspace's fallback. Refused where there is none to use."""
+    """The mailbox named, or the one that the caller's e-mail goes from. Refused where there is none to use."""
     sender = turn.caller.id
-    if id is None:
-        id = await default_of(turn, sender)
-    if id is None:
-        raise Refused(UserErrorCode.MAILBOX_REQUIRED, "e-mail needs a connected mailbox, and there is none", "channel")
-    mailbox = await access_mailbox(turn, id)
+    mailbox = await access_mailbox(turn, id or await default_of(turn, sender))
     must_send(mailbox, sender)
     return mailbox
 
 
-async def default_of(turn: Turn, sender: str) -> str | None:
-    """The sender's own default, if they may still use it, or the workspace's fallback."""
+async def default_of(turn: Turn, sender: str) -> str:
+    """The sender's own default, or the workspace's fallback, if they may send from it; else the first of their own."""
     member = await turn.get("members", sender)
-    own = await turn.get("mailboxes", member["mailbox_id"]) if member and member.get("mailbox_id") else None
-    if own and own["state"] != MailboxState.DISCONNECTED.value and from_document(Mailbox, own).allows(sender):
-        return str(own["_id"])
-    return next((str(each["_id"]) for each in await connected(turn) if each["is_fallback"]), None)
+    chosen = await turn.get("mailboxes", member["mailbox_id"]) if member and member.get("mailbox_id") else None
+    if chosen and chosen["state"] != MailboxState.DISCONNECTED.value and allows(chosen, sender):
+        return str(chosen["_id"])
+    there = await connected(turn)
+    if not there:
+        raise Refused(UserErrorCode.MAILBOX_REQUIRED, "e-mail needs a connected mailbox, and there is none", "channel")
+    fallback = [each for each in there if each["is_fallback"] and allows(each, sender)]
+    own = sorted((each for each in there if each["owner_id"] == sender), key=lambda each: int(each["added"]))
+    if not fallback and not own:
+        raise Refused(UserErrorCode.NOT_ALLOWED, NONE_TO_SEND_FROM, "mailboxId")
+    return str((fallback + own)[0]["_id"])
 
 
 async def set_state(

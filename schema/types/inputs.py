@@ -167,7 +167,7 @@ class SendMessageInput:
     cc: list[str] | None = strawberry.field(default=None, description="Who gets a copy of an e-mail; at most 20.")
     mailbox_id: strawberry.ID | None = strawberry.field(
         default=None,
-        description="The mailbox that an e-mail goes from; left out, the viewer's default or the fallback.",
+        description="The mailbox that an e-mail goes from; left out, the viewer's default, the fallback or their own.",
     )
     attachment_ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="Files that go with it, as they were uploaded."

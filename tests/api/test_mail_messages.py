@@ -194,6 +194,27 @@ async def test_from_which_mailbox_it_goes(brand: Brand) -> None:
     assert await refused(brand, brand.member, thread) == ("NOT_ALLOWED", ["mailboxId"])
 
 
+async def test_who_may_not_send_from_the_fallback_sends_from_their_own(brand: Brand) -> None:
+    """From the first that they have connected, though others are shared, or lent to them."""
+    thread, store = await ada(brand), brand.store
+    admin, member = await id_of(brand.admin), await id_of(brand.member)
+    fallback = await mailbox_of(brand, brand.admin, "ada@brand.example")
+    lent = await mailbox_of(brand, brand.admin, "lent@brand.example", is_shared=True)
+    payload = await brand.member.mutate("sendMessage", "userErrors { code message }", threadId=thread, text="Hi",
+                                        subject="Hello", channel="EMAIL")  # fmt: skip
+    [error] = payload["userErrors"]
+    assert error["code"] == "NOT_ALLOWED" and "connect one of your own" in error["message"]
+    assert await refused(brand, brand.partner, thread) == ("NOT_ALLOWED", ["mailboxId"])
+    assert (await sent(brand.member, thread, mailboxId=lent))["mailbox"]["id"] == lent
+    first, second = [await mailbox_of(brand, brand.member, f"{name}@brand.example") for name in ("ben", "b")]
+    await change_mailbox(store, brand_caller(brand, member), second, {"is_shared": True})
+    assert (await sent(brand.member, thread))["mailbox"]["id"] == first
+    await set_state(store, operator_of(brand.workspace), first, MailboxState.NEEDS_RECONNECT, "no longer good")
+    assert await refused(brand, brand.member, thread) == ("NEEDS_RECONNECT", ["mailboxId"]), "not silently another one"
+    await change_mailbox(store, brand_caller(brand, admin), fallback, {"sender_ids": [member]})
+    assert (await sent(brand.member, thread))["mailbox"]["id"] == fallback
+
+
 def brand_caller(brand: Brand, member: str) -> Caller:
     return Caller(member, "", brand.workspace, token="", role=Role.MEMBER)
 
