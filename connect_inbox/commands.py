@@ -13,6 +13,7 @@ from schema.types.member import Token
 from schema.types.scalars import format_time, now
 from storage import credentials, workspaces
 from storage import tokens as stored_tokens
+from storage.addresses import canonical
 from storage.check import check as check_workspace
 from storage.documents import Document, from_milliseconds
 from storage.keys import WrongSeal
@@ -117,7 +118,7 @@ async def create_token(store: Store, arguments: Namespace) -> None:
 async def find_member(store: Store, workspace: str, given: str) -> str:
     """A member's id, by it or by the e-mail address."""
     for member in await workspaces.all_members(reader_of(store, workspace)):
-        if member.id == given or member.email.lower() == given.strip().lower():
+        if member.id == given or canonical(member.email) == canonical(given.strip()):
             return str(member.id)
     raise CommandFailed(f"there is no member {given[:80]!r} in this workspace")
 

@@ -33,6 +33,7 @@ from schema.types.payloads import (
     UpdateInfluencerPayload,
 )
 from storage import influencers
+from storage.addresses import canonical
 from storage.claims import Key, key_of
 from storage.influencers import NewInfluencer
 from storage.log import Outcome
@@ -48,7 +49,7 @@ async def find(info: Info, by: InfluencerRef) -> str | None:
         await info.context.reader.influencer(by.id)
         return str(by.id)
     if by.email:
-        return await influencers.find_influencer(store, workspace, "email", [by.email.strip().lower()])
+        return await influencers.find_influencer(store, workspace, "email", [canonical(by.email.strip())])
     if by.handle:
         values = influencers.handle_values(by.handle.strip())
         return await influencers.find_influencer(store, workspace, "handle", values)
@@ -80,7 +81,7 @@ def checked_handles(handles: list[HandleInput], *field: str) -> list[Handle]:
 def checked_emails(emails: list[str]) -> list[str]:
     validate.at_most(list(emails), MOST_ADDRESSES, "emails")
     checked = [validate.email(email, "emails") for email in emails]
-    return list({email.lower(): email for email in checked}.values())
+    return list({canonical(email): email for email in checked}.values())
 
 
 async def checked_values(info: Info, given: list[VariableValueInput]) -> dict[str, str | None]:

@@ -15,6 +15,7 @@ from schema.types.message import MessageChannel, MessageDirection, MessageKind
 from schema.types.node import kind_of, thread_id_of
 from schema.types.payloads import ReceiveMessagePayload, SendMessagePayload
 from storage import messages, outbox
+from storage.addresses import canonical
 from storage.attachments import access_attachments
 from storage.claims import key_of
 from storage.messages import NewMessage
@@ -73,7 +74,7 @@ def must_fit(new: NewMessage) -> None:
 def checked_cc(cc: list[str] | None) -> list[str]:
     given = list(cc or [])
     validate.at_most(list(given), MOST_CC, "cc")
-    return list({each.lower(): each for each in (validate.email(each, "cc") for each in given)}.values())
+    return list({canonical(each): each for each in (validate.email(each, "cc") for each in given)}.values())
 
 
 @refusable(ResolveDeliveryPayload)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from schema.types.errors import Refused, UserErrorCode, bad_input
 from schema.types.node import kind_of
 from schema.types.tag import VariableType
+from storage.addresses import has_domain, on_the_wire
 
 NAME, TEXT, SUBJECT, KEY, ADDRESS, URL, VALUE, NOTE = 200, 50_000, 500, 200, 254, 2000, 2000, 10_000
 MOST = 100
@@ -54,9 +55,13 @@ def optional_text(value: str, *field: str, most: int = TEXT) -> str:
 
 def email(value: str, *field: str) -> str:
     address = value.strip()
-    if len(address) > ADDRESS or not _ADDRESS.fullmatch(address) or _CONTROL.search(address):
+    if not has_domain(address) or not all(map(_is_address, (address, on_the_wire(address)))):
         raise Refused(UserErrorCode.INVALID, f"{address[:80]!r} is not an e-mail address", *field)
     return address
+
+
+def _is_address(text: str) -> bool:
+    return len(text) <= ADDRESS and bool(_ADDRESS.fullmatch(text)) and not _CONTROL.search(text)
 
 
 def handle(value: str, *field: str) -> str:

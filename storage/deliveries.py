@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schema.types.message import DeliveryState
 from schema.types.node import influencer_id_of
+from storage.addresses import canonical
 from storage.changes import Change, Turn, place_of
 from storage.documents import Document, to_milliseconds
 
@@ -24,13 +25,14 @@ AFTER = {
 GOT = {DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED}
 
 State = tuple[DeliveryState, str | None]  # what was said of it
-States = dict[str, State]  # by address in lower case
+States = dict[str, State]  # by address, in any form
 
 
 async def put_states(turn: Turn, message: Document, states: States) -> Change | None:
     """Notes how far a message has come to some of its recipients; None where nothing differs."""
     at = to_milliseconds(turn.at)
-    recipients = [state_after(each, states.get(each["address"].lower()), at) for each in message["recipients"]]
+    told = {canonical(address): each for address, each in states.items()}
+    recipients = [state_after(each, told.get(canonical(each["address"])), at) for each in message["recipients"]]
     if recipients == message["recipients"]:
         return None
     influencer = await turn.get("influencers", influencer_id_of(message["thread_id"]))
@@ -38,7 +40,7 @@ async def put_states(turn: Turn, message: Document, states: States) -> Change | 
     change = turn.begin(
         "MESSAGE_CHANGED", message["_id"], thread=message["thread_id"], changed=message["_id"], now=place_of(influencer)
     )
-    delivery = delivery_to(recipients, {each.lower() for each in influencer["emails"]})
+    delivery = delivery_to(recipients, {canonical(each) for each in influencer["emails"]})
     turn.put(change, "messages", message["_id"], {"recipients": recipients, "delivery": delivery})
     return change
 
@@ -55,11 +57,11 @@ def state_after(recipient: Document, new: State | None, at: int) -> Document:
 
 def delivery_to(recipients: list[Document], emails: set[str]) -> Document:
     """A message is as far as it has come to whom its thread is with, or else to the first to whom it goes."""
-    theirs = [each for each in recipients if each["address"].lower() in emails]
+    theirs = [each for each in recipients if canonical(each["address"]) in emails]
     return dict([*theirs, *recipients][0]["delivery"])
 
 
 def addresses_in(message: Document, states: set[DeliveryState]) -> list[str]:
-    """The recipients that are in one of these states, in lower case."""
-    deliveries = {each["address"].lower(): each["delivery"] for each in message["recipients"]}
+    """The recipients that are in one of these states, in canonical form."""
+    deliveries = {canonical(each["address"]): each["delivery"] for each in message["recipients"]}
     return [address for address, each in deliveries.items() if each and DeliveryState(each["state"]) in states]

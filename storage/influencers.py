@@ -18,6 +18,7 @@ from schema.types.errors import Refused, UserErrorCode, not_found
 from schema.types.influencer import Handle, Influencer, Network, Note
 from schema.types.node import influencer_id_of, new_id, thread_id_of
 from storage import claims
+from storage.addresses import canonical
 from storage.changes import MOST_CHANGES, Change, Turn, place_of
 from storage.claims import Key, Made
 from storage.documents import Document, to_document, to_milliseconds, to_value
@@ -50,7 +51,7 @@ def handle_key(network: str, name: str) -> str:
 
 def unique_values(document: Document) -> list[tuple[str, str, str]]:
     """What no other influencer may have too: the kind of claim, the value, and the input field it comes from."""
-    values = [("email", email.lower(), "emails") for email in document["emails"]]
+    values = [("email", canonical(email), "emails") for email in document["emails"]]
     values += [("handle", handle_key(each["network"], each["name"]), "handles") for each in document["handles"]]
     if document["external_id"] is not None:
         values.append(("external", document["external_id"], "externalId"))

@@ -20,6 +20,7 @@ from schema.types.message import (
 )
 from schema.types.node import influencer_id_of, thread_id_of
 from storage import claims
+from storage.addresses import canonical
 from storage.changes import Ids, Turn
 from storage.claims import claim_id
 from storage.deliveries import GOT, States, addresses_in, put_states
@@ -89,8 +90,8 @@ class Taken:
 
 
 async def known_people(store: Store, workspace: str, addresses: set[str]) -> dict[str, str]:
-    """By address in lower case: the influencer who has it."""
-    by_claim = {claim_id(workspace, "email", each.lower()): each.lower() for each in addresses}
+    """By address in canonical form: the influencer who has it."""
+    by_claim = {claim_id(workspace, "email", each): each for each in map(canonical, addresses)}
     found = await store.database.get_many("claims", by_claim)
     return {by_claim[id]: claim["owner"] for id, claim in found.items() if claim["owner"]}
 
@@ -126,7 +127,7 @@ async def expected_of(turn: Turn, mail: FoundMail) -> Ids:
     others = mail.to + mail.cc + mail.bcc if mail.is_sent else [mail.sender]
     claimed = [
         *(mail_id_claim(turn.workspace, each) for each in mail_ids_of(mail)),
-        *(claim_id(turn.workspace, "email", each.lower()) for each in others),
+        *(claim_id(turn.workspace, "email", canonical(each)) for each in others),
         *(claim_id(turn.workspace, COPY, copy_identity(mail, person)) for person in mail.people),
     ]
     ahead = await expected_of_threads(turn, map(thread_id_of, mail.people[:MOST_COPIES]))
@@ -174,7 +175,7 @@ def own_ids(mail: FoundMail) -> list[str]:
 
 
 async def people_of(turn: Turn, addresses: list[str]) -> list[str]:
-    ids = [claim_id(turn.workspace, "email", each.lower()) for each in addresses]
+    ids = [claim_id(turn.workspace, "email", canonical(each)) for each in addresses]
     found = await turn.get_many("claims", ids)
     return list(dict.fromkeys(found[id]["owner"] for id in ids if id in found and found[id]["owner"]))
 
@@ -210,11 +211,11 @@ async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document], 
         message = await message_of_mail(turn, reference, person) if is_known else None
         if message is None or message["direction"] != MessageDirection.OUTBOUND.value:
             continue
-        theirs = {mail.sender.lower()}
+        theirs = canonical(mail.sender)
         states: States = {
-            each["address"].lower(): (DeliveryState.DELIVERED, "answered")
+            each["address"]: (DeliveryState.DELIVERED, "answered")
             for each in message["recipients"]
-            if each["address"].lower() in theirs and DeliveryState(each["delivery"]["state"]) in THERE
+            if canonical(each["address"]) == theirs and DeliveryState(each["delivery"]["state"]) in THERE
         }
         await put_states(turn, message, states)
         return
@@ -239,18 +240,18 @@ async def reported_message(turn: Turn, report: ReportedState, person: str | None
 
 
 async def reported_recipient(turn: Turn, report: ReportedState, message: Document) -> str | None:
-    """Whom a report is about, in lower case.
+    """Whom a report is about, in canonical form.
 
     Where a mail was forwarded it may name an address that we have not written to, and some complaints name none: then
     it is about the only recipient, or the one whose thread it is in.
     """
-    addresses = [each["address"].lower() for each in message["recipients"]]
-    if report.recipient is not None and report.recipient.lower() in addresses:
-        return report.recipient.lower()
+    addresses = [canonical(each["address"]) for each in message["recipients"]]
+    if report.recipient is not None and canonical(report.recipient) in addresses:
+        return canonical(report.recipient)
     if len(addresses) == 1:
         return str(addresses[0])
     influencer = await turn.get("influencers", influencer_id_of(message["thread_id"]))
-    theirs = {each.lower() for each in influencer["emails"]} if influencer else set()
+    theirs = {canonical(each) for each in influencer["emails"]} if influencer else set()
     return next((each for each in addresses if each in theirs), None)
 
 
@@ -312,8 +313,8 @@ async def recipients_of(turn: Turn, mail: FoundMail, person: str) -> list[Recipi
     found = [Recipient(address=each, kind=RecipientKind.TO, delivery=sent) for each in mail.to]
     found += [Recipient(address=each, kind=RecipientKind.CC, delivery=sent) for each in mail.cc]
     influencer = await turn.get("influencers", person) if mail.is_sent and mail.bcc else None
-    theirs = {each.lower() for each in influencer["emails"]} if influencer else set()
-    hidden = [each for each in mail.bcc if each.lower() in theirs - {one.address.lower() for one in found}]
+    theirs = {canonical(each) for each in influencer["emails"]} if influencer else set()
+    hidden = [each for each in mail.bcc if canonical(each) in theirs - {canonical(one.address) for one in found}]
     return found + [Recipient(address=each, kind=RecipientKind.BCC, delivery=sent) for each in hidden]
 
 

@@ -10,6 +10,7 @@ from schema.types.errors import Refused, UserErrorCode, not_found
 from schema.types.mailbox import Mailbox, MailboxAccess, MailboxCheck, MailboxState, _Server
 from schema.types.node import new_id
 from storage import claims
+from storage.addresses import canonical
 from storage.changes import Change, Turn
 from storage.documents import Document, from_document, to_document, to_milliseconds, to_value
 from storage.indexes import OF_WORKSPACE
@@ -57,7 +58,7 @@ async def connect_mailbox(store: Store, caller: Caller, owner: str, new: NewMail
     """
 
     async def plan(turn: Turn) -> str:
-        id = await claims.owner_of(turn, "mailbox", new.address.lower())
+        id = await claims.owner_of(turn, "mailbox", canonical(new.address))
         old = await turn.get("mailboxes", id) if id else None
         if old is None:
             return await put_mailbox(turn, owner, new)
@@ -104,7 +105,7 @@ async def put_mailbox(turn: Turn, owner: str, new: NewMailbox) -> str:
     )  # fmt: skip
     change = turn.begin("MAILBOX_ADDED", id)
     turn.put(change, "mailboxes", id, {**to_document(mailbox), "added": change.position})
-    claims.take(turn, change, "mailbox", new.address.lower(), id)
+    claims.take(turn, change, "mailbox", canonical(new.address), id)
     return str(id)
 
 
@@ -295,6 +296,6 @@ def changed_mailbox(change: Change) -> str | None:
 
 async def find_mailbox(store: Store, workspace: str, address: str) -> Mailbox | None:
     """The mailbox with this address, connected or not."""
-    claim = await store.database.get("claims", claims.claim_id(workspace, "mailbox", address.lower()))
+    claim = await store.database.get("claims", claims.claim_id(workspace, "mailbox", canonical(address)))
     document = await store.database.get("mailboxes", claim["owner"]) if claim and claim["owner"] else None
     return from_document(Mailbox, document) if document else None

@@ -23,6 +23,7 @@ from schema.types.message import (
 from schema.types.node import influencer_id_of, new_id, thread_id_of
 from schema.types.notification import NotificationReason
 from storage import claims
+from storage.addresses import on_the_wire
 from storage.campaigns import put_participant
 from storage.changes import Change, Ids, Turn, place_of
 from storage.claims import Key, Made
@@ -169,11 +170,8 @@ def mail_fields(mail: Mail | None, message_id: str) -> dict[str, Any]:
 
 def own_mail_id(message_id: str, sender_address: str) -> str:
     """A Message-ID (RFC 5322, section 3.6.4), at the sender's domain as mail servers know it."""
-    domain = sender_address.rpartition("@")[2]
-    try:
-        return f"<{message_id}@{domain.encode('idna').decode()}>"
-    except UnicodeError:
-        return f"<{message_id}@mail.invalid>"
+    domain = on_the_wire(sender_address).rpartition("@")[2]
+    return f"<{message_id}@{domain if domain.isascii() else 'mail.invalid'}>"
 
 
 def mail_id_claim(workspace: str, mail_id: str) -> str:

@@ -17,6 +17,7 @@ from schema.types.context import Caller
 from schema.types.errors import Refused, UserErrorCode, not_found
 from schema.types.message import REMOTE, Delivery, DeliveryState, MessageChannel, Recipient, RecipientKind
 from storage import claims
+from storage.addresses import canonical
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
 from storage.deliveries import States, addresses_in, put_states
@@ -58,7 +59,7 @@ async def put_mail(turn: Turn, new: NewMail, key: Key | None) -> tuple[Change, s
     answered = await turn.get("messages", influencer["last_mail"]) if influencer.get("last_mail") else None
     queued = Delivery(state=DeliveryState.QUEUED, at=turn.at)
     to = address_of(influencer, answered)
-    cc = [each for each in new.cc if each.lower() != to.lower()]
+    cc = [each for each in new.cc if canonical(each) != canonical(to)]
     recipients = [Recipient(address=to, kind=RecipientKind.TO, delivery=queued)]
     recipients += [Recipient(address=each, kind=RecipientKind.CC, delivery=queued) for each in cc]
     mail = Mail(
@@ -84,11 +85,11 @@ def address_of(influencer: Document, answered: Document | None) -> str:
     emails: list[str] = influencer["emails"]
     if not emails:
         raise Refused(UserErrorCode.ADDRESS_REQUIRED, "the influencer has no e-mail address", "channel")
-    known = {each.lower(): each for each in emails}
+    known = {canonical(each): each for each in emails}
     if answered is None:
         return emails[0]
     theirs = [answered["sender_address"], *(each["address"] for each in answered["recipients"])]
-    return next((known[each.lower()] for each in theirs if each and each.lower() in known), emails[0])
+    return next((known[canonical(each)] for each in theirs if each and canonical(each) in known), emails[0])
 
 
 def references_to(answered: Document | None) -> list[str]:

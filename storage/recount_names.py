@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from storage.addresses import canonical
 from storage.changes import Turn
 from storage.claims import claim_id
 from storage.database import Database
@@ -66,9 +67,9 @@ def claims_of(workspace: str, collection: str, document: Document) -> dict[str, 
     elif collection == "participations":
         pairs = [("participation", f"{document['campaign_id']}:{document['influencer_id']}")]
     elif collection == "members":
-        pairs = [] if document["removed_at"] is not None else [("member", document["email"].lower())]
+        pairs = [] if document["removed_at"] is not None else [("member", canonical(document["email"]))]
     elif collection == "mailboxes":
-        pairs = [("mailbox", document["address"].lower())]
+        pairs = [("mailbox", canonical(document["address"]))]
     else:
         pairs = [] if document.get("deleted") else [(collection.removesuffix("s"), name_key(document["name"]))]
     return {claim_id(workspace, kind, value): (kind, value) for kind, value in pairs}

@@ -8,6 +8,7 @@ from schema.types.member import Member, Partner
 from schema.types.node import new_id
 from schema.types.scalars import now
 from storage import claims
+from storage.addresses import canonical
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
 from storage.documents import Document, from_document, to_document, to_milliseconds
@@ -67,11 +68,11 @@ async def add_member(
 
     async def plan(turn: Turn) -> Made:
         async def make() -> tuple[Change, str]:
-            await must_be_free(turn, "member", email.lower(), "another member has this e-mail address", "email")
+            await must_be_free(turn, "member", canonical(email), "another member has this e-mail address", "email")
             member = Member(id=new_id("member"), name=name, email=email, role=role, created_at=turn.at)
             change = turn.begin("MEMBER_ADDED", member.id)
             turn.put(change, "members", member.id, {**to_document(member), "added": change.position})
-            claims.take(turn, change, "member", email.lower(), member.id)
+            claims.take(turn, change, "member", canonical(email), member.id)
             return change, member.id
 
         return await claims.once(turn, key, make)
@@ -104,7 +105,7 @@ async def remove_member(store: Store, caller: Caller, id: str) -> Outcome[None]:
         await must_not_be_last_admin(turn, member)
         change = turn.begin("MEMBER_REMOVED", id)
         turn.put(change, "members", id, {"removed_at": to_milliseconds(turn.at)})
-        claims.release(turn, change, "member", member["email"].lower())
+        claims.release(turn, change, "member", canonical(member["email"]))
 
     return await store.log.change(caller, plan)
 

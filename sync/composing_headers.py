@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sized
 from urllib.parse import quote
 
+from storage.addresses import on_the_wire
 from sync.mail import Address
 
 LINE = 76  # characters, before a header goes on in the next line: no more where encoded words are (RFC 2047, 2)
@@ -104,7 +105,7 @@ def addresses_of(addresses: list[Address]) -> list[str]:
     """The words of From, To and Cc. Raises where something is no address."""
     if not all(is_address(each.address) for each in addresses):
         raise Uncomposable("it has an address that is none")
-    words = [[*name_of(each.name), f"<{each.address}>"] for each in addresses]
+    words = [[*name_of(each.name), f"<{on_the_wire(each.address)}>"] for each in addresses]
     return [word for each in words[:-1] for word in [*each[:-1], f"{each[-1]},"]] + sum(words[-1:], [])
 
 
@@ -127,6 +128,10 @@ def is_address(text: str) -> bool:
 
     It is not whether anybody is there. Local parts in quotation marks and numeric domains are not taken.
     """
+    return has_form(text) and has_form(on_the_wire(text))
+
+
+def has_form(text: str) -> bool:
     local, at, domain = text.rpartition("@")
     return (
         bool(at)

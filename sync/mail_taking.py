@@ -13,6 +13,7 @@ from schema.types.mailbox import Mailbox
 from schema.types.message import Attachment, DeliveryState
 from schema.types.node import derived_id
 from storage import attachments, files, mail_in, quarantine
+from storage.addresses import canonical
 from storage.database import is_of_database
 from storage.files import Blob
 from storage.mail_in import FoundMail, ReportedState
@@ -62,10 +63,10 @@ async def concerns(
 
 
 def addresses_of(envelope: Envelope, is_sent: bool) -> set[str]:
-    """Who is on the other side, in lower case."""
+    """Who is on the other side, in canonical form."""
     if is_sent:
-        return {each.address.lower() for each in [*envelope.recipients, *envelope.bcc]}
-    return {envelope.sender.address.lower()} if envelope.sender else set()
+        return {canonical(each.address) for each in [*envelope.recipients, *envelope.bcc]}
+    return {canonical(envelope.sender.address)} if envelope.sender else set()
 
 
 async def take_all(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 
+from storage.addresses import on_the_wire
 from sync.calling import call, tls_context
 from sync.composing_headers import is_address
 from sync.mail_server import Failure, MailServer, MailServerFailed
@@ -78,7 +79,7 @@ class SmtpConnection:
         `before_data` is awaited with what was said of each by then, and only where somebody is to get the mail. What
         goes wrong before raises MailServerFailed, and what goes wrong after it OutcomeUnknown.
         """
-        raw = await asyncio.to_thread(canonical, raw)
+        raw, sender = await asyncio.to_thread(canonical, raw), on_the_wire(sender)
         if not self._client.is_connected:  # and what it can do is not known any more
             raise MailServerFailed(Failure.LOST, "the connection was lost")
         refusal = self._refusal(sender, recipients, raw)
@@ -129,7 +130,7 @@ class SmtpConnection:
             return RecipientOutcome(recipient, False, False, "this is no address")
         with told_apart(self._server, "recipient", Failure.PERMISSION):
             try:
-                answer = await self._client.rcpt(recipient, encoding="utf-8")
+                answer = await self._client.rcpt(on_the_wire(recipient), encoding="utf-8")
             except SMTPResponseException as error:
                 if error.code == 421 or not 400 <= error.code < 600:
                     raise
@@ -169,7 +170,7 @@ def unknown(server: MailServer, error: Exception) -> OutcomeUnknown:
 
 
 def are_ascii(sender: str, recipients: list[str], raw: bytes) -> bool:
-    return sender.isascii() and all(map(str.isascii, recipients)) and raw.isascii()
+    return all(on_the_wire(each).isascii() for each in [sender, *recipients]) and raw.isascii()
 
 
 def megabytes(size: int) -> str:

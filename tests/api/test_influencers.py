@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from schema.types.tag import VariableType
 from storage.influencers import change_influencer
 from storage.store import Store
@@ -70,3 +72,27 @@ async def test_values_are_merged_with_those_that_are_there_at_the_turn(store: St
     assert await store.log.position(workspace.id) == before, "nothing differs"
     await delete_variable(store, workspace.admin, one)
     assert await given({two: None}) == {one: "1"}
+
+
+async def test_an_address_is_one_however_its_domain_is_written(brand: Brand) -> None:
+    """What was written is what is shown."""
+    written, wired = "Ada@München.test", "ada@xn--mnchen-3ya.test"
+    ada = await brand.influencer("Ada", emails=[written, wired.upper(), "ada@people.test"])
+    query = "query($email: String!) { influencer(by: {email: $email}) { id emails } }"
+    for email in (written, wired):
+        found = (await brand.viewer.run(query, email=email))["influencer"]
+        assert found == {"id": ada["id"], "emails": [wired.upper(), "ada@people.test"]}
+    errors = "userErrors { code field }"
+    taken = await brand.admin.mutate("createInfluencer", errors, name="Bob", emails=[written])
+    assert taken["userErrors"] == [{"code": "TAKEN", "field": ["emails"]}]
+    member = {"name": "Bob", "role": "MEMBER"}
+    assert (await brand.admin.mutate("createMember", errors, email=written, **member))["userErrors"] == []
+    taken = await brand.admin.mutate("createMember", errors, email=wired, **member)
+    assert taken["userErrors"] == [{"code": "TAKEN", "field": ["email"]}]
+
+
+@pytest.mark.parametrize("domain", ["ü..test", "-ü.test", "ü_.test", "\u2764.test", "ü" * 64 + ".test"])
+async def test_what_is_no_domain_is_refused(brand: Brand, domain: str) -> None:
+    emails = ["ada@people.test", f"ada@{domain}"]
+    payload = await brand.admin.mutate("createInfluencer", "userErrors { code field }", name="Ada", emails=emails)
+    assert payload["userErrors"] == [{"code": "INVALID", "field": ["emails"]}]

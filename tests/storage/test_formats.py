@@ -18,7 +18,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-async def database(database_uri: str, own_database: str) -> AsyncIterator[Database]:
+async def database(database_uri: str, own_database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """An empty one, and a program that knows no step yet."""
+    knows(monkeypatch)
     async with connect(database_uri, own_database) as database:
         yield database
 
