@@ -205,20 +205,33 @@ async def put_found_sent(turn: Turn, mail: FoundMail, message: Document, known: 
 
 
 async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document], person: str) -> None:
-    """Who answers a mail has it: that settles whether it arrived."""
+    """Who answers a mail has it: that settles whether it arrived, and was sent to those who were given it at once."""
     for reference in mail.references:
         is_known = mail_id_claim(turn.workspace, reference) in known
         message = await message_of_mail(turn, reference, person) if is_known else None
         if message is None or message["direction"] != MessageDirection.OUTBOUND.value:
             continue
-        theirs = canonical(mail.sender)
-        states: States = {
-            each["address"]: (DeliveryState.DELIVERED, "answered")
-            for each in message["recipients"]
-            if canonical(each["address"]) == theirs and DeliveryState(each["delivery"]["state"]) in THERE
-        }
+        theirs = await addresses_of(turn, message, canonical(mail.sender), person)
+        answered = [each for each in addresses_in(message, THERE) if each in theirs]
+        states: States = dict.fromkeys(given_with(message, answered), (DeliveryState.SENT, "another has answered it"))
+        states |= dict.fromkeys(answered, (DeliveryState.DELIVERED, "answered"))
         await put_states(turn, message, states)
         return
+
+
+async def addresses_of(turn: Turn, message: Document, sender: str, person: str) -> set[str]:
+    """By which of its addresses a mail came to who answers it. It may have come to another one than they write from."""
+    addresses = {canonical(each["address"]) for each in message["recipients"]}
+    influencer = await turn.get("influencers", person)
+    emails = {canonical(each) for each in influencer["emails"]} if influencer else set()
+    return {sender} & addresses or emails & addresses
+
+
+def given_with(message: Document, addresses: list[str]) -> list[str]:
+    """Who was given a mail in the same try as these and of whom nobody knows: all of a try was noted in one change."""
+    deliveries = {canonical(each["address"]): each["delivery"] for each in message["recipients"]}
+    noted = [deliveries[each] for each in addresses]
+    return [each for each in addresses_in(message, UNSURE) if each not in addresses and deliveries[each] in noted]
 
 
 async def put_reported(turn: Turn, report: ReportedState) -> bool:
