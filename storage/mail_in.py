@@ -33,6 +33,7 @@ from storage.store import Store
 
 COPY = "mail copy"  # the kind of claim that says which message a mail is in a thread
 MOST_COPIES = 40  # in a turn; each can make somebody a participant, which is a change too
+MOST_RECIPIENTS = 20_000  # in a turn; each copy names them all, and an entry has room for 16 MB
 MOST_REPORTS = 50  # that one mail can hold
 UNSURE = {DeliveryState.SENDING, DeliveryState.UNKNOWN}
 THERE = {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.SENT}
@@ -276,8 +277,9 @@ async def put_copies(
     there = await turn.get_many("claims", claim_ids.values())
     made = {person: there[id]["owner"] for person, id in claim_ids.items() if id in there}
     missing = [person for person in people if person not in made]
+    most = max(1, min(MOST_COPIES, MOST_RECIPIENTS // (len(mail.to) + len(mail.cc) + 1)))
     for done, person in enumerate(missing):
-        if done == MOST_COPIES or turn.is_full:
+        if done == most or turn.is_full:
             return Taken(list(made.values()), more=True)
         made[person] = await put_copy(turn, mail, mailbox, person, known)
     return Taken([made[person] for person in people])

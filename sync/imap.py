@@ -21,6 +21,7 @@ from sync.imap_parsing import (
     Items,
     Malformed,
     content,
+    content_of_fields,
     date_before,
     items_by_uid,
     listed,
@@ -38,6 +39,14 @@ KILOBYTE = 1024
 MEGABYTE = 1024 * 1024
 BATCH = 200  # mails that are asked for at once
 MOST_HEADER = 64 * KILOBYTE  # of one mail; what is longer is cut
+# Of one whose header was cut, the fields that say whom it concerns; and how much of them there may be, at most.
+DECIDING = (
+    "FROM MESSAGE-ID CONTENT-TYPE AUTO-SUBMITTED PRECEDENCE RETURN-PATH X-AUTOREPLY X-AUTORESPOND X-AUTORESPONDER "
+    "X-AUTO-REPLY X-FAILED-RECIPIENTS"
+)
+MOST_DECIDING = 32 * KILOBYTE
+RECIPIENTS = "TO CC BCC"
+MOST_RECIPIENTS = 128 * KILOBYTE
 LOGOUT_WAIT = 2.0  # seconds
 NO_NOOP = "the server does not answer as it should"
 
@@ -75,6 +84,10 @@ class FetchedHeader:
     internal_date: (
         int  # when it came, in milliseconds, of which there are whole seconds only; 0 where that is not known
     )
+
+    @property
+    def is_cut(self) -> bool:
+        return len(self.header) >= MOST_HEADER
 
 
 @asynccontextmanager
@@ -171,6 +184,15 @@ class ImapConnection:
             for uid, items in sorted(mails.items())
             if (size := size_of(items)) is not None and (header := content(items, "BODY[HEADER]")) is not None
         ]
+
+    async def deciding_fields(self, uid: int) -> bytes | None:
+        """The fields that say whom a mail concerns, wherever in its header they are; none where it is gone."""
+        asked = ((DECIDING, MOST_DECIDING), (RECIPIENTS, MOST_RECIPIENTS))
+        wanted = " ".join(f"BODY.PEEK[HEADER.FIELDS ({names})]<0.{most}>" for names, most in asked)
+        budget = MOST_DECIDING + MOST_RECIPIENTS + 4 * KILOBYTE
+        allowance = Allowance(SIZE.wanted, (b"BODY[",), budget, MOST_RECIPIENTS)
+        mails = await self._fetch([uid], f"(UID {wanted})", allowance)
+        return content_of_fields(mails.get(uid, {}))
 
     async def fetch(self, uid: int, most: int, size: int | None = None) -> bytes | None:
         """The whole mail; none where it is gone. Raises `MailTooLarge` where it has more than `most` bytes.

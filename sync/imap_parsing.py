@@ -185,6 +185,16 @@ def content(items: Items, section: str) -> bytes | None:
     return value
 
 
+def content_of_fields(items: Items) -> bytes | None:
+    """Fields of a header, which were asked for by their names; none where the server has nothing.
+
+    It may write their names otherwise than they were asked for.
+    """
+    found = [value for name, value in items.items() if name.startswith("BODY[HEADER.FIELDS")]
+    lines = [value.strip(b"\r\n") for value in found if isinstance(value, bytes)]
+    return b"".join(each + b"\r\n" for each in lines if each) if lines else None
+
+
 def opened(responses: Iterable[Response]) -> tuple[int, int | None, int]:
     """From the answer to EXAMINE: UIDVALIDITY, the next UID where it is said, and how many mails there are."""
     exists, codes = 0, dict[str, str]()

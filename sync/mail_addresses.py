@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from sync.mail import Address
 from sync.mail_charsets import one_line
 from sync.mail_headers import decoded_words
 
-ADDRESSES = 1000  # in one list
+ADDRESSES = 2000  # in one list; large providers let nobody write to more
 TOKENS = re.compile(
     r"""(?P<encoded>=\?[^?\s]{1,80}\?[bBqQ]\?[^?]*\?=)  # whole, as it may hold what separates addresses
     |   (?P<quoted>"(?:[^"\\]|\\.)*")
@@ -25,10 +26,10 @@ ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 def addresses_of(raw: str) -> list[Address]:
     """The addresses of a list, with the names beside them. What has no address is passed over."""
-    found = list(scanned(raw, comments=True))
+    found = list(islice(scanned(raw, comments=True), ADDRESSES))
     if found and found[-1] is None:  # a bracket was never closed: it began no comment
-        found = list(scanned(raw, comments=False))
-    return [address for address in found if address is not None][:ADDRESSES]
+        found = list(islice(scanned(raw, comments=False), ADDRESSES))
+    return [address for address in found if address is not None]
 
 
 def scanned(raw: str, comments: bool) -> Iterator[Address | None]:

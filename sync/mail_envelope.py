@@ -5,9 +5,9 @@ This runs where everything else does, so it must take linear time and never fail
 
 from __future__ import annotations
 
-from sync.mail import Envelope
+from sync.mail import Address, Envelope
 from sync.mail_addresses import addresses_of
-from sync.mail_headers import FIELD, Header, header_of, message_id_of, value_of
+from sync.mail_headers import ADDRESS_FIELD, FIELD, Header, header_of, message_id_of, value_of
 
 HEADER = 256 * 1024  # bytes of a header that are looked at
 REPORTS = {"delivery-status", "feedback-report"}
@@ -21,11 +21,15 @@ def envelope_of(header: bytes) -> Envelope:
     return Envelope(
         message_id=message_id_of(fields.raw("message-id")),
         sender=next(iter(addresses_of(fields.joined("from", FIELD))), None),
-        recipients=[*addresses_of(fields.joined("to")), *addresses_of(fields.joined("cc"))],
+        recipients=recipients_of(fields, "to") + recipients_of(fields, "cc"),
         is_automatic=is_automatic(fields),
         is_report=is_report(fields),
-        bcc=addresses_of(fields.joined("bcc")),
+        bcc=recipients_of(fields, "bcc"),
     )
+
+
+def recipients_of(header: Header, name: str) -> list[Address]:
+    return addresses_of(header.joined(name, ADDRESS_FIELD))
 
 
 def is_automatic(header: Header) -> bool:

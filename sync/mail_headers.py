@@ -16,7 +16,8 @@ from urllib.parse import unquote_to_bytes
 from sync.mail_charsets import decoded, one_line
 
 FIELD = 8 * 1024  # bytes of one field; what is longer is cut
-LIST_FIELD = 32 * 1024  # bytes of a field that lists addresses or Message-IDs
+LIST_FIELD = 32 * 1024  # bytes of a field that lists Message-IDs, or addresses in a report
+ADDRESS_FIELD = 128 * 1024  # bytes of a field that lists whom a mail is for
 FIELDS = 1000  # in one header; more are passed over
 DATE = 200  # characters
 REFERENCES = 100  # the newest ones, which are last
@@ -101,7 +102,7 @@ def without_field(raw: bytes, name: str) -> bytes:
 
 
 def unfolded(value: bytes) -> bytes:
-    return value[:LIST_FIELD].replace(b"\r", b"").replace(b"\n", b"").strip()
+    return value[:ADDRESS_FIELD].replace(b"\r", b"").replace(b"\n", b"").strip()
 
 
 def decoded_words(value: str) -> str:

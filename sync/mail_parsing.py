@@ -11,7 +11,7 @@ import re
 from sync.mail import MailFile, ParsedMail, Unparsable
 from sync.mail_addresses import addresses_of
 from sync.mail_bodies import Bodies, bodies_of
-from sync.mail_envelope import is_automatic
+from sync.mail_envelope import is_automatic, recipients_of
 from sync.mail_files import file_of
 from sync.mail_headers import FIELD, Header, date_of, message_id_of, message_ids_of, original_id_of, with_line_feeds
 from sync.mail_quotes import split_reply
@@ -39,9 +39,9 @@ def parse(raw: bytes) -> ParsedMail:
         in_reply_to=message_ids_of(header.joined("in-reply-to")),
         references=message_ids_of(header.joined("references")),
         sender=next(iter(addresses_of(header.joined("from", FIELD))), None),
-        to=addresses_of(header.joined("to")),
-        cc=addresses_of(header.joined("cc")),
-        bcc=addresses_of(header.joined("bcc")),
+        to=recipients_of(header, "to"),
+        cc=recipients_of(header, "cc"),
+        bcc=recipients_of(header, "bcc"),
         subject=header.text("subject")[:SUBJECT],
         sent_at=date_of(header.raw("date")),
         is_automatic=is_automatic(header),

@@ -20,6 +20,7 @@ from storage.mail_in import FoundMail, ReportedState
 from storage.mail_states import IGNORED, QUARANTINED, REFUSED, TAKEN_IN
 from storage.store import Store
 from sync.mail import Envelope, MailFile, ParsedMail, Report, ReportKind, Unparsable
+from sync.mail_addresses import ADDRESSES
 from sync.mail_headers import without_field
 from sync.mail_workers import MailParsers
 
@@ -29,6 +30,7 @@ T = TypeVar("T")
 MOST_RAW = 64 * 1024 * 1024  # bytes of a raw mail that are kept
 MOST_HTML = 4 * 1024 * 1024  # bytes: an entry of the log has room for 16 MB
 MOST_TEXT = 200_000  # characters of a text; the raw mail has the rest
+MOST_OTHERS = 1000  # who else got a mail that came in, in each of To and Cc
 OUR_FAULT = "an error on this side, which the operator's log tells of"
 
 STATES = {
@@ -169,14 +171,15 @@ async def found_mail(
     """A mail, with its raw bytes and files stored. Of its raw bytes nobody learns to whom else it went by Bcc."""
     raw_id = (await store_raw(store, caller, without_field(raw, "bcc") if is_sent and parsed.bcc else raw)).id
     stored = [await store_file(store, caller, each, raw_id, place) for place, each in enumerate(parsed.files)]
+    most = ADDRESSES if is_sent else MOST_OTHERS
     references = list(dict.fromkeys([*parsed.in_reply_to, *reversed(parsed.references)]))
     return FoundMail(
         mailbox_id=mailbox_id,
         is_sent=is_sent,
         sender=parsed.sender.address if parsed.sender else "",
-        to=[each.address for each in parsed.to],
-        cc=[each.address for each in parsed.cc],
-        bcc=[each.address for each in parsed.bcc],
+        to=[each.address for each in parsed.to[:most]],
+        cc=[each.address for each in parsed.cc[:most]],
+        bcc=[each.address for each in parsed.bcc[:most]],
         mail_id=parsed.message_id,
         original_id=parsed.original_id,
         content_hash=parsed.content_hash,

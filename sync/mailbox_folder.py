@@ -84,7 +84,8 @@ class Folder:
 
     async def take(self, uids: list[int]) -> int:
         """Takes in those of some mails that concern somebody; how many were taken in. Raises MailServerFailed."""
-        return await self.take_headers(await self.headers(uids))
+        headers = await self.headers(uids)
+        return await self.take_headers(headers, await self.envelopes(headers))
 
     async def headers(self, uids: list[int]) -> list[FetchedHeader]:
         """Where the server does not give a header, nobody can tell whether the mail concerns somebody."""
@@ -97,15 +98,36 @@ class Folder:
                     f"header of {self.place_of(uid)}", partial(self.imap.headers, [uid])
                 )
             except SetAside as error:
-                logger.warning("no header of a mail in %s can be had: %s", self.work.mailbox.id, error)
-                await self.note_refused(error)
-                await self.note({uid: REFUSED})
+                await self._set_header_aside(uid, error)
         return headers
 
-    async def take_headers(self, headers: list[FetchedHeader]) -> int:
-        """Takes in those of the mails with these headers that concern somebody; how many were taken in."""
+    async def _set_header_aside(self, uid: int, error: SetAside) -> None:
+        logger.warning("no header of a mail in %s can be had: %s", self.work.mailbox.id, error)
+        await self.note_refused(error)
+        await self.note({uid: REFUSED})
+
+    async def envelopes(self, headers: list[FetchedHeader]) -> dict[int, Envelope]:
+        """By UID, but of those that are gone or not given. One by one: each may take as long as others may wait."""
+        envelopes: dict[int, Envelope] = {}
+        for each in headers:
+            header = await self._deciding_fields(each.uid) if each.is_cut else each.header
+            if header is not None:
+                envelopes[each.uid] = envelope_of(header)
+            await asyncio.sleep(0)
+        return envelopes
+
+    async def _deciding_fields(self, uid: int) -> bytes | None:
+        ask, refusals = partial(self.imap.deciding_fields, uid), self.work.refusals
+        try:
+            return await refusals.ask_for_one(f"fields of {self.place_of(uid)}", ask)
+        except SetAside as error:
+            await self._set_header_aside(uid, error)
+            return None
+
+    async def take_headers(self, headers: list[FetchedHeader], envelopes: dict[int, Envelope]) -> int:
+        """Takes in those of the mails with these envelopes that concern somebody; how many were taken in."""
         work = self.work
-        envelopes = await envelopes_of(headers)
+        headers = [each for each in headers if each.uid in envelopes]
         concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=self.role == SENT)
         await self.note({each.uid: IGNORED for each in headers if each.uid not in concerned})
         wanted = [Wanted(each, envelopes[each.uid], concerned[each.uid]) for each in headers if each.uid in concerned]
@@ -186,12 +208,3 @@ async def ask_again(work: Work) -> None:
     """Has what the server does not give be asked for again before the next check would."""
     work.refusals.are_new = True
     await mail_states.ask_for_check_by(work.store, work.mailbox.id, after(work.times.again))
-
-
-async def envelopes_of(headers: list[FetchedHeader]) -> dict[int, Envelope]:
-    """One by one: a header may take as long as others may wait."""
-    envelopes: dict[int, Envelope] = {}
-    for each in headers:
-        envelopes[each.uid] = envelope_of(each.header)
-        await asyncio.sleep(0)
-    return envelopes

@@ -20,7 +20,7 @@ from sync.imap import ImapConnection, Selected
 from sync.lease import LeaseLost, after, time_now
 from sync.mail_access import account_of, roles_of
 from sync.mail_server import Failure, MailServerFailed
-from sync.mailbox_folder import BATCH, Folder, Work, ask_again, envelopes_of
+from sync.mailbox_folder import BATCH, Folder, Work, ask_again
 from sync.refusals import SetAside
 
 logger = logging.getLogger("connect_inbox.sync")
@@ -162,10 +162,12 @@ async def begun_anew(work: Work, imap: ImapConnection, role: str, state: FolderS
         history = {each.uid for each in given if each.internal_date < began}
         first = min([first, *(uid for uid in batch if uid not in history)])  # with those that are asked for again
         await folder.note(dict.fromkeys(history, IGNORED))
-        ids = {uid: each.message_id for uid, each in (await envelopes_of(headers)).items()}
+        envelopes = await folder.envelopes(headers)
+        ids = {uid: each.message_id for uid, each in envelopes.items()}
         known = await mail_in.settled(work.store, work.caller.workspace, {id for id in ids.values() if id})
         await folder.note({uid: TAKEN_IN for uid, id in ids.items() if id in known})
-        await folder.take_headers([each for each in headers if ids[each.uid] not in known])
+        new = {uid: envelope for uid, envelope in envelopes.items() if ids[uid] not in known}
+        await folder.take_headers(headers, new)
     state = replace(state, first_uid=first)
     await save(work, role, state)
     return state

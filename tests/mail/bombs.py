@@ -31,6 +31,8 @@ HEADERS = {
     "parameters that never end": b"Content-Type: text/plain" + b';a="\\' * 20_000 + b"\r\n\r\nhello",
     "very many fields": b"a:\r\n" * 60_000 + b"\r\nhello",
     "a field of very many lines": b"To: a" + b"\r\n b" * 60_000 + b"\r\n\r\nhello",
+    "one address very often": b"To: " + b"a@b," * 60_000 + b"\r\n\r\nhello",
+    "signs that are no words": b"To: " + b"=," * 120_000 + b"\r\n\r\nhello",
     "an encoded line end": b"Subject: =?utf-8?q?Hi=0D=0ABcc=3A_eve=40mail.test?=\r\n\r\nhello",
 }
 BOMBS = HEADERS | {

@@ -99,6 +99,14 @@ def test_a_report_is_known_by_its_header(header: bytes, is_report: bool) -> None
     assert envelope_of(header + b"\r\n\r\n").is_report is is_report
 
 
+def test_a_list_of_addresses_is_read_up_to_a_limit() -> None:
+    def found(count: int) -> int:
+        listed = b",\r\n ".join(b"Somebody <somebody.%d@people.test>" % number for number in range(count))
+        return len(envelope_of(b"To: " + listed + b"\r\nCc: " + listed + b"\r\n\r\n").recipients)
+
+    assert [found(1800), found(2000), found(2500)] == [3600, 4000, 4000]
+
+
 @pytest.mark.parametrize("name", HEADERS)
 def test_no_header_takes_long(name: str) -> None:
     start = time.process_time()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from storage import quarantine
+from sync.imap import MOST_HEADER
 from tests.client import Json
 from tests.mail.hostile_imap import Answer, HostileImap, Peer, cut, flood, hostile_imap
 from tests.mail.office import ADA, FAST, House, Office, a_mail
@@ -47,7 +48,7 @@ class Shelf:
         await peer.say(b"* SEARCH %s\r\nTAG OK done\r\n" % b" ".join(b"%d" % uid for uid in self.mails))
 
     async def header(self, peer: Peer) -> None:
-        await self.give(peer, "HEADER")
+        await self.give(peer, "HEADER.FIELDS" if b"HEADER.FIELDS" in self.hostile.lines[-1] else "HEADER")
 
     async def body(self, peer: Peer) -> None:
         await self.give(peer, "")
@@ -61,6 +62,7 @@ class Shelf:
                 return
             mail = self.mails[uid]
             content = mail.partition(b"\n\n")[0] + b"\n\n" if part else mail
+            content = content[:MOST_HEADER] if part == "HEADER" else content
             await peer.say(MAIL % (uid - 7, uid, len(mail), part.encode(), len(content), content))
         await peer.say(b"TAG OK done\r\n")
 
@@ -241,3 +243,17 @@ async def test_a_sent_folder_that_cannot_be_opened_keeps_nothing_from_coming_in(
         assert "the folder Gone cannot be opened" in state["reason"]
         shelf.hostile.answers |= {"EXAMINE": opened, "LIST": LIST}
         await office.mailbox_state("CONNECTED")
+
+
+async def test_fields_of_a_long_header_that_are_not_given_stop_no_other(house: House) -> None:
+    """Where that is what is needed to tell whom a mail concerns."""
+    async with house.office(replace(QUICK, again=0.5)) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        fill(shelf, "HEADER.FIELDS", WAYS["a refusal"])
+        shelf.mails[9] = b"X-Trace: %s\n" % (b"x" * MOST_HEADER) + shelf.mails[9]
+        await come(office, ada, "first", "third", "fourth")
+        await compared(office, missing=1, repaired=0)
+        assert await held(office) == []
+        shelf.refused = None
+        await come(office, ada, "first", "third", "fourth", "second")
+        await compared(office, missing=1, repaired=1)
