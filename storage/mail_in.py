@@ -28,7 +28,7 @@ from storage.documents import Document, to_milliseconds
 from storage.log import Outcome
 from storage.mailboxes import access_mailbox
 from storage.messages import Mail, NewMessage, expected_of_threads, mail_id_claim, message_of_mail, put_message
-from storage.outbox import quiet_change
+from storage.outbox import put_learned, quiet_change
 from storage.store import Store
 
 COPY = "mail copy"  # the kind of claim that says which message a mail is in a thread
@@ -216,7 +216,7 @@ async def put_answered(turn: Turn, mail: FoundMail, known: dict[str, Document], 
         answered = [each for each in addresses_in(message, THERE) if each in theirs]
         states: States = dict.fromkeys(given_with(message, answered), (DeliveryState.SENT, "another has answered it"))
         states |= dict.fromkeys(answered, (DeliveryState.DELIVERED, "answered"))
-        await put_states(turn, message, states)
+        await put_learned(turn, message, states)
         return
 
 

@@ -1,6 +1,6 @@
 """What waits to be sent by e-mail. An item is made in the same change as its message, so none is lost and none doubled.
 
-stage       WAITING to be sent, SENT and to be filed in the mailbox's Sent folder, or DONE
+stage       WAITING to be sent, TO_FILE in the mailbox's Sent folder as it was sent, or DONE
 sending     1 from just before a server is given the mail until its answer is noted: if whoever did so is gone by then,
             nobody knows whether it was sent, and it is not given again by itself
 due         when it is to be looked at, in milliseconds since 1970
@@ -20,7 +20,7 @@ from storage import claims
 from storage.addresses import canonical
 from storage.changes import Change, Turn
 from storage.claims import Key, Made
-from storage.deliveries import States, addresses_in, put_states
+from storage.deliveries import GOT, States, addresses_in, put_states
 from storage.documents import Document, to_milliseconds
 from storage.drafts import put_draft_deleted
 from storage.indexes import OUTBOX
@@ -207,6 +207,17 @@ def quiet_change(turn: Turn, id: str) -> Change:
     return turn.begin("MESSAGE_CHANGED", id)
 
 
+async def put_learned(turn: Turn, message: Document, states: States) -> Change | None:
+    """Notes what was learned of a mail. Whoever sent it did not file it if nobody knew that anybody got it."""
+    unknown = addresses_in(message, {DeliveryState.UNKNOWN})
+    is_news = not addresses_in(message, GOT) and any(states[each][0] in GOT for each in unknown if each in states)
+    change = await put_states(turn, message, states)
+    item = await turn.get("outbox", message["_id"]) if is_news else None
+    if change is not None and item is not None and item["stage"] == DONE:
+        turn.put(change, "outbox", message["_id"], {**waiting_from(turn), "stage": TO_FILE})
+    return change
+
+
 def resolution_states(message: Document, old: set[DeliveryState], new: DeliveryState, words: str) -> States:
     """The recipients that are in one of these states, each with another one."""
     return dict.fromkeys(addresses_in(message, old), (new, words))
@@ -229,7 +240,7 @@ async def resolve(store: Store, caller: Caller, id: str, was_sent: bool) -> Outc
             raise Refused(UserErrorCode.INVALID, "it is known what became of this message", "messageId")
         if not was_sent:
             must_send(await access_mailbox(turn, item["mailbox"]), turn.caller.id, "messageId")
-        change = await put_states(turn, message, states)
+        change = await put_learned(turn, message, states)
         if not was_sent:
             turn.put(change or quiet_change(turn, id), "outbox", id, waiting_from(turn))
 

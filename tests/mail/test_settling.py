@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mail.office import ADA, BOB, Office, answer_to
+from storage.outbox import DONE
+from sync.mail_service import mail_service
+from tests.mail.office import ADA, BOB, FAST, House, Office, answer_to, parsed
+from tests.mail.test_filing import until_stage
+from tests.mail.test_sending import resolve
 from tests.smtp_receiver import Act, Received, Script
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -12,13 +16,57 @@ pytestmark = pytest.mark.usefixtures("quiet")
 PRIVATE = "ada.private@else.test"
 
 
-async def test_an_answer_from_another_address_of_theirs_settles_it(office: Office) -> None:
-    ada = await office.person("Ada", ADA, PRIVATE)
+async def unknown(office: Office, *others: str) -> tuple[str, str]:
+    """A thread, and a mail in it that the server has and of which nobody knows."""
+    ada = await office.person("Ada", ADA, *others)
     office.smtp.scripts[ADA] = Script("ANSWER", Act.DROP)
-    sent = await office.send(ada)
-    await office.until_state(ada, sent["id"], "UNKNOWN")
+    sent = (await office.send(ada))["id"]
+    await office.until_state(ada, sent, "UNKNOWN")
+    return ada, sent
+
+
+async def until_filed(office: Office, message: str) -> None:
+    await office.until(lambda: len(office.dovecot.mails(office.account, "Sent")) > 0)
+    await until_stage(office, message, DONE)
+    [filed] = office.dovecot.mails(office.account, "Sent")
+    assert parsed(filed)["Message-ID"] == parsed(office.smtp.mails[0].raw)["Message-ID"]
+
+
+async def test_what_is_answered_is_filed(office: Office) -> None:
+    ada, sent = await unknown(office)
+    office.deliver(answer_to(office.smtp.mails[0].raw, "Got it").as_bytes())
+    await office.until_state(ada, sent, "DELIVERED")
+    await until_filed(office, sent)
+
+
+async def test_what_a_member_says_to_be_sent_is_filed(office: Office) -> None:
+    ada, sent = await unknown(office)
+    await resolve(office, sent, True)
+    await office.until_state(ada, sent, "SENT")
+    await until_filed(office, sent)
+    await office.check()
+    assert len(await office.messages(ada)) == 1
+
+
+async def test_what_is_filed_already_is_not_filed_again(house: House) -> None:
+    """By the provider, and nobody has read it there by the time a member knows."""
+    async with house.office(None) as office:
+        await office.connect()
+        ada = await office.person("Ada", ADA)
+        office.smtp.scripts[ADA] = Script("ANSWER", Act.DROP)
+        sent = (await office.send(ada))["id"]
+        async with mail_service(office.brand.store, office.mail, FAST):
+            await office.until_state(ada, sent, "UNKNOWN")
+        office.deliver(office.smtp.mails[0].raw, "Sent")
+        await resolve(office, sent, True)
+        async with mail_service(office.brand.store, office.mail, FAST):
+            await until_filed(office, sent)
+
+
+async def test_an_answer_from_another_address_of_theirs_settles_it(office: Office) -> None:
+    ada, sent = await unknown(office, PRIVATE)
     office.deliver(answer_to(office.smtp.mails[0].raw, "Got it", PRIVATE).as_bytes())
-    await office.until_state(ada, sent["id"], "DELIVERED")
+    await office.until_state(ada, sent, "DELIVERED")
 
 
 async def test_an_answer_settles_it_for_those_who_were_given_it_at_once(office: Office) -> None:
