@@ -37,6 +37,7 @@ SMALL = AT_ONCE // 2 // BATCH  # bytes of a mail, up to which it is fetched toge
 LARGE = AT_ONCE // 2  # bytes of a mail, from which on it waits for room and is held alone
 MOST_LARGE = 8  # such mails that one process holds at a time, of all mailboxes
 MOST_OF_WORKSPACE = 2  # of them, of one workspace
+CLOCKS = 24 * 3600 * 1000  # milliseconds by which a server's clock may be behind
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,17 @@ class Folder:
     imap: ImapConnection
     role: str
     place: str  # where it is, among all folders of all mailboxes
+    began: int  # milliseconds since 1970; what came before is history
 
     async def take(self, uids: list[int]) -> int:
-        """Takes in those of some mails that concern somebody; how many were taken in. Raises MailServerFailed."""
-        headers = await self.headers(uids)
+        """Takes in those of some mails that concern somebody; how many were taken in. Raises MailServerFailed.
+
+        One that was only moved here, or imported, came when it came before: it may be history.
+        """
+        given = await self.headers(uids)
+        history = {each.uid for each in given if 0 < each.internal_date < self.began - CLOCKS}
+        await self.note(dict.fromkeys(history, IGNORED))
+        headers = [each for each in given if each.uid not in history]
         return await self.take_headers(headers, await self.envelopes(headers))
 
     async def headers(self, uids: list[int]) -> list[FetchedHeader]:

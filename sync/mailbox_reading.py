@@ -103,13 +103,18 @@ async def opened(work: Work, imap: ImapConnection, role: str, name: str) -> Sele
 
 
 def folder_of(work: Work, imap: ImapConnection, role: str, state: FolderState) -> Folder:
-    return Folder(work, imap, role, mail_states.place_of(work.mailbox.id, role, state))
+    return Folder(work, imap, role, mail_states.place_of(work.mailbox.id, role, state), state.began)
 
 
 async def save(work: Work, role: str, state: FolderState) -> None:
     states = await mail_states.folder_states(work.store, work.mailbox.id)
     if not await mail_states.save_folders(work.store, work.mailbox.id, work.owner, {**states, role: state}):
         raise LeaseLost
+
+
+async def uids_of(imap: ImapConnection, state: FolderState) -> list[int]:
+    """The mails of a folder, as far as it has been read and since the mailbox was connected."""
+    return [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
 
 
 def batches(uids: list[int]) -> Iterator[list[int]]:
@@ -169,6 +174,9 @@ async def begun_anew(work: Work, imap: ImapConnection, role: str, state: FolderS
         new = {uid: envelope for uid, envelope in envelopes.items() if ids[uid] not in known}
         await folder.take_headers(headers, new)
     state = replace(state, first_uid=first)
+    noted = set().union(*await mail_states.noted_uids(work.store, folder.place))
+    for batch in batches([uid for uid in await uids_of(imap, state) if uid not in noted]):  # it was moved among them
+        await folder.take(batch)
     await save(work, role, state)
     return state
 
@@ -192,7 +200,7 @@ async def check(work: Work, imap: ImapConnection, names: dict[str, str]) -> None
         if state is None or is_another(state, there) or state.uid_validity != there.uid_validity:
             return  # it is read first
         folder = folder_of(work, imap, role, state)
-        uids = [uid for uid in await imap.new_uids(state.first_uid - 1) if uid <= state.last_uid]
+        uids = await uids_of(imap, state)
         done, refused = await mail_states.noted_uids(work.store, folder.place)
         work.refusals.before = set(map(folder.place_of, refused))
         folders.append((folder, uids))

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -22,7 +23,7 @@ TEXTS = {8: "first", 9: "second", 10: "third", 11: "fourth"}
 LIST = b'* LIST (\\HasNoChildren) "/" INBOX\r\nTAG OK done\r\n'
 EXAMINE = b"* 3 EXISTS\r\n* OK [UIDVALIDITY 5] valid\r\n* OK [UIDNEXT %d] next\r\nTAG OK done\r\n"
 SENT = b'* LIST (\\Sent) "/" Gone\r\n'
-MAIL = b'* %d FETCH (UID %d RFC822.SIZE %d INTERNALDATE "26-Nov-2026 09:00:00 +0000" BODY[%s]<0> {%d}\r\n%s)\r\n'
+MAIL = b'* %d FETCH (UID %d RFC822.SIZE %d INTERNALDATE "%s" BODY[%s]<0> {%d}\r\n%s)\r\n'
 WAYS: dict[str, Answer] = {
     "a refusal": b"TAG NO [SERVERBUG] Internal error\r\n",
     "a wish to be left alone": b"TAG NO [UNAVAILABLE] UID FETCH Server error\r\n",
@@ -63,8 +64,13 @@ class Shelf:
             mail = self.mails[uid]
             content = mail.partition(b"\n\n")[0] + b"\n\n" if part else mail
             content = content[:MOST_HEADER] if part == "HEADER" else content
-            await peer.say(MAIL % (uid - 7, uid, len(mail), part.encode(), len(content), content))
+            await peer.say(MAIL % (uid - 7, uid, len(mail), internal_date(), part.encode(), len(content), content))
         await peer.say(b"TAG OK done\r\n")
+
+
+def internal_date() -> bytes:
+    """That of a mail which came now."""
+    return f"{datetime.now(UTC):%d-%b-%Y %H:%M:%S} +0000".encode()
 
 
 @asynccontextmanager
