@@ -55,12 +55,20 @@ class Found:
 
 
 async def concerns(
-    store: Store, workspace: str, envelopes: Mapping[int, Envelope], is_sent: bool
+    store: Store, workspace: str, mailbox: str, envelopes: Mapping[int, Envelope], is_sent: bool
 ) -> dict[int, list[str]]:
-    """Which mails are from or to influencers, and to whom each of them is; or reports on mail of ours."""
+    """Which mails are from or to influencers, and to whom each of them is; or reports on mail of ours.
+
+    A mail that an influencer wrote is none of the brand's, though somebody has moved it to what was sent. The mailbox's
+    own address may be an influencer's too, where somebody tries things out.
+    """
     theirs = {uid: addresses_of(each, is_sent) for uid, each in envelopes.items()}
-    known = await mail_in.known_people(store, workspace, {address for each in theirs.values() for address in each})
-    people = {uid: [known[each] for each in addresses if each in known] for uid, addresses in theirs.items()}
+    senders = {uid: sender_of(each) for uid, each in envelopes.items()}
+    asked = {address for each in [*theirs.values(), *senders.values()] for address in each}
+    known = await mail_in.known_people(store, workspace, asked)
+    others = known.keys() - {canonical(mailbox)}
+    moved = {uid for uid, each in senders.items() if is_sent and not others.isdisjoint(each)}
+    people = {uid: [known[each] for each in theirs[uid] if each in known and uid not in moved] for uid in envelopes}
     return {uid: people[uid] for uid, each in envelopes.items() if each.is_report or people[uid]}
 
 
@@ -68,6 +76,10 @@ def addresses_of(envelope: Envelope, is_sent: bool) -> set[str]:
     """Who is on the other side, in canonical form."""
     if is_sent:
         return {canonical(each.address) for each in [*envelope.recipients, *envelope.bcc]}
+    return sender_of(envelope)
+
+
+def sender_of(envelope: Envelope) -> set[str]:
     return {canonical(envelope.sender.address)} if envelope.sender else set()
 
 

@@ -136,7 +136,8 @@ class Folder:
         """Takes in those of the mails with these envelopes that concern somebody; how many were taken in."""
         work = self.work
         headers = [each for each in headers if each.uid in envelopes]
-        concerned = await concerns(work.store, work.caller.workspace, envelopes, is_sent=self.role == SENT)
+        workspace, own = work.caller.workspace, work.mailbox.address
+        concerned = await concerns(work.store, workspace, own, envelopes, is_sent=self.role == SENT)
         await self.note({each.uid: IGNORED for each in headers if each.uid not in concerned})
         wanted = [Wanted(each, envelopes[each.uid], concerned[each.uid]) for each in headers if each.uid in concerned]
         small = await self._fetch_small(wanted)

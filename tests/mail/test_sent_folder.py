@@ -67,3 +67,22 @@ async def test_nobody_learns_of_them_from_a_mail_that_was_tried_again(
     await office.until_messages(ada, 1)
     raw = await raw_of(office, ada)
     assert raw.startswith(b"From: ") and b"patience" in raw and b"bob" not in raw
+
+
+async def test_what_an_influencer_wrote_is_none_of_the_brands_wherever_it_lies(office: Office) -> None:
+    """Somebody has moved it there."""
+    ada, bob = await office.person("Ada", ADA), await office.person("Bob", BOB)
+    office.deliver(a_mail(ADA, BRAND, text="Hers", Cc=BOB).as_bytes(), "Sent")
+    office.deliver(a_mail(BRAND, BOB, text="Ours").as_bytes(), "Sent")
+    assert [each["text"] for each in await office.until_messages(bob, 1)] == ["Ours"]
+    check = await office.check()
+    assert (check["compared"], check["missing"]) == (2, 0)
+    assert await office.messages(ada) == []
+
+
+async def test_a_member_may_be_an_influencer_too(office: Office) -> None:
+    """As whoever tries things out is."""
+    await office.person("Our own", BRAND)
+    ada = await office.person("Ada", ADA)
+    office.deliver(a_mail(BRAND, ADA, text="Ours").as_bytes(), "Sent")
+    assert [each["text"] for each in await office.until_messages(ada, 1)] == ["Ours"]
