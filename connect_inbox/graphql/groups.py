@@ -8,8 +8,8 @@ room for more, walks the log by itself, at its client's pace, until it is where 
     joined     is handed what the group executes, without waiting; leaves it when there is no room
 
 Nothing is queued for a client, so nothing is dropped and nothing grows. Those of one client walk in turns, and one that
-finds no room holds a single event while it waits; what was executed beyond that is executed again. Whether its token is
-still good is asked at each delivery.
+finds no room holds a single event while it waits; what was executed beyond that is executed again. The more an event
+takes, the fewer are executed at once, for one and for all. Whether a token is still good is asked at each delivery.
 
 An event that cannot be executed, for a fault of ours, ends the subscriptions that it is for, after what came before it:
 it is told to them when they come back with their last position.
@@ -38,7 +38,7 @@ from storage.reader import StoreReader, read_for
 from storage.store import Store
 
 SLICE = 100  # subscribers that are handed something before others may run
-FIRST_STEP = 10  # changes that one who walks executes at first
+FIRST_STEP = 10  # changes that are executed together at first
 STEP_SIZE = 256 * 1024  # bytes that they are to come to, from then on
 READ_AHEAD = 8  # times as many are read of the log at once
 STEPS = 8  # of those who walk, that are executed at a time
@@ -227,7 +227,7 @@ class Group:
         if failed is not None:
             raise failed
         subscriber.behind = at(batch, batch.reached)
-        return None, sum(len(payload.data) for payload in payloads) // len(batch.changes)
+        return None, size_of(payloads, batch)
 
     def _handed_over(self, subscriber: Subscriber, payloads: list[Payload]) -> None:
         assert subscriber.behind is not None
@@ -254,24 +254,38 @@ class Group:
 
     async def _tell_all(self, behind: Batch) -> None:
         """Tells those who have joined of everything behind a batch, for as long as there are any."""
+        most = FIRST_STEP
         try:
             news = batches(self._log, self._caller.workspace, behind)
             async with aclosing(news):  # type: ignore[type-var]
                 async for batch in news:
-                    begin_request()
-                    payloads, failed = await self.tell(batch)
-                    self._behind = at(batch, batch.reached)
-                    await self._hand_over(payloads, self._behind)
-                    if failed is not None:
-                        raise failed
-                    if payloads:
-                        self._groups.lag.add(time.time() - batch.changes[0].at / 1000)
+                    most = await self._tell_on(batch, most)
                     if not self._joined:
                         self._telling = None  # whoever joins from here on begins another task
                         return
         except Exception as error:
             self._telling = None
             await self._fail(error)
+
+    async def _tell_on(self, batch: Batch, most: int) -> int:
+        """Tells them of a batch, a few changes at a time; how many to go on with."""
+        changes = batch.changes
+        while changes and self._joined:
+            step, changes = changes[:most], changes[most:]
+            most = following(most, await self._tell_step(Batch(batch.epoch, step[-1].position, step)))
+        return most
+
+    async def _tell_step(self, batch: Batch) -> int:
+        """Executes a batch, and hands it to all who have joined; what a change came to."""
+        begin_request()
+        payloads, failed = await self.tell(batch)
+        self._behind = at(batch, batch.reached)
+        await self._hand_over(payloads, self._behind)
+        if failed is not None:
+            raise failed
+        if payloads:
+            self._groups.lag.add(time.time() - batch.changes[0].at / 1000)
+        return size_of(payloads, batch)
 
     async def _fail(self, error: Exception) -> None:
         """Ends those who have joined. All leave before anything is waited for: none is told what comes later."""
@@ -323,6 +337,11 @@ class Group:
         del self._joined[subscriber]
         self._walkers.add(subscriber)
         subscriber.walk()
+
+
+def size_of(payloads: list[Payload], batch: Batch) -> int:
+    """The bytes that a change came to, on average."""
+    return sum(len(payload.data) for payload in payloads) // len(batch.changes)
 
 
 def following(most: int, size: int) -> int:

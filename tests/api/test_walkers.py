@@ -1,4 +1,4 @@
-"""Those who walk the log by themselves: what is executed and held for them, and that it is everything, once."""
+"""What is executed at once and held, above all for those who walk by themselves, and that it is everything, once."""
 
 from __future__ import annotations
 
@@ -74,10 +74,14 @@ def client(brand: Brand, caller: Caller, room: int) -> Client:
 
 async def write(brand: Brand, count: int, characters: int) -> None:
     thread = (await brand.influencer())["thread"]
+    for start in range(0, count, 20):
+        await write_at_once(brand, thread, min(20, count - start), characters)
+
+
+async def write_at_once(brand: Brand, thread: str, count: int, characters: int) -> None:
     author = (await Gate(brand.store).admit(brand.member.token)).caller
     new = NewMessage(thread, MessageDirection.OUTBOUND, MessageKind.DIRECT, "x" * characters)
-    for start in range(0, count, 20):
-        await add_messages(brand.store, author, [new] * min(20, count - start))
+    await add_messages(brand.store, author, [new] * count)
 
 
 def operation_since(position: str) -> Operation:
@@ -139,6 +143,51 @@ async def test_the_more_an_event_takes_the_fewer_are_executed_at_once(
             await quick.walking
         assert steps[: len(expected)] == expected
         await quick.stop()
+
+
+@pytest.mark.parametrize(
+    ("characters", "expected"), [(10, [10, 20, 10]), (LONG, [10, 5, 5, 5, 5, 5, 5])], ids=["small", "large"]
+)
+async def test_those_who_have_joined_are_told_of_a_burst_by_its_size(
+    brand: Brand, caller: Caller, steps: list[int], characters: int, expected: list[int]
+) -> None:
+    thread = (await brand.influencer())["thread"]
+    groups, quick = Groups(brand.store), client(brand, caller, room=1000)
+    async with asyncio.timeout(DEADLINE):
+        await groups.subscribe(operation_since(await brand.position()), quick)
+        assert quick.walking is not None
+        await quick.walking
+        steps.clear()
+        await write_at_once(brand, thread, 40, characters)
+        await until(lambda: len(quick.taken) == 40)
+    assert steps == expected
+    assert len(set(quick.taken)) == 40 and quick.taken == sorted(quick.taken, key=position_of)
+    await quick.stop()
+
+
+async def test_who_has_no_room_in_the_middle_of_a_burst_goes_on_alone(
+    brand: Brand, caller: Caller, steps: list[int]
+) -> None:
+    """One for whom the others have gone on, and then the last of them."""
+    thread = (await brand.influencer())["thread"]
+    since = await brand.position()
+    groups = Groups(brand.store)
+    clients = [client(brand, caller, room) for room in (5, 25)]
+    async with asyncio.timeout(DEADLINE):
+        for each in clients:
+            await groups.subscribe(operation_since(since), each)
+            assert each.walking is not None
+            await each.walking
+        assert len(groups) == 1
+        await write_at_once(brand, thread, 90, 10)
+        await until(lambda: all(each.waits == 1 for each in clients))
+        for each in clients:
+            each.room = 1000
+            each.going_on.set()
+        await until(lambda: all(len(each.taken) == 90 for each in clients))
+    for each in clients:
+        assert len(set(each.taken)) == 90 and each.taken == sorted(each.taken, key=position_of)
+        await each.stop()
 
 
 async def test_few_are_executed_for_at_a_time_however_many_walk(
