@@ -1,4 +1,5 @@
-"""A WebSocket client below any library: by itself it neither reads what comes nor answers pings."""
+"""Clients below any library, of WebSockets and of event streams, that read only when they are told to: by themselves
+they neither read what comes nor answer pings."""
 
 from __future__ import annotations
 
@@ -54,6 +55,24 @@ async def raw_subscription(server: Server, token: str, query: str, **variables: 
     payload = {"query": query, "variables": variables}
     reader.transport.write(masked({"type": "subscribe", "id": "1", "payload": payload}))
     await until(lambda: b"connection_ack" in reader.received)
+    try:
+        yield reader
+    finally:
+        reader.transport.abort()
+
+
+@asynccontextmanager
+async def raw_stream(server: Server, token: str, query: str, **variables: object) -> AsyncIterator[Reader]:
+    """The client of an event stream that has begun."""
+    address = urlsplit(server.url)
+    body = orjson.dumps({"query": query, "variables": variables})
+    _, reader = await asyncio.get_running_loop().create_connection(Reader, address.hostname or "", address.port or 0)
+    head = (
+        f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAccept: text/event-stream\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    reader.transport.write(head.encode() + body)
+    await until(lambda: b"\r\n:\n\n" in reader.received)
     try:
         yield reader
     finally:

@@ -38,7 +38,8 @@ HEARTBEAT = 12.0  # seconds of silence after which a comment tells proxies that 
 BODY_WAIT = 30.0  # seconds for a request's body to come in
 ONLY_POST = {"allow": "POST"}
 COMPLETE = b"event: complete\ndata:\n\n"
-MOST_WAITING = 16  # events, or events that are written at once, that wait for a client to read them
+SILENCE = b":\n\n"
+MOST_WAITING = 256 * 1024  # bytes that wait for a client to read them, and one event more
 
 
 class Endpoint:
@@ -155,7 +156,7 @@ class Endpoint:
         ):
             beginning = asyncio.create_task(self._begin(asked, stream, address))
             try:
-                yield b":\n\n"
+                yield SILENCE
                 async for piece in stream.pieces():
                     yield piece
             finally:
@@ -175,7 +176,7 @@ class Endpoint:
                 return
             context = Context(self._store, await read_for(self._store, stream.caller), limit)
             await stream.send(encode(await self._intake.run(operation, context)))
-            await stream.put(COMPLETE, None)
+            stream.complete()
         except Exception as error:
             await stream.fail(error)
 
@@ -186,7 +187,10 @@ class Stream(Subscriber):
     def __init__(self, gate: Gate, admitted: Pass) -> None:
         super().__init__(admitted.caller, gate)
         self.is_subscription = False
-        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._unwritten = 0  # bytes of what waits, and of what is being written
+        self._room = asyncio.Event()
+        self._room.set()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What is to be written, as it comes; comments in silence."""
@@ -194,34 +198,50 @@ class Stream(Subscriber):
             try:
                 piece = await asyncio.wait_for(self._waiting.get(), HEARTBEAT)
             except TimeoutError:
-                piece = b":\n\n"
+                self._put(SILENCE)
+                continue
             if piece is None:
                 return
             yield piece
+            self._gone(piece)
 
     def offer(self, payloads: list[bytes]) -> int:
         offered = 0
-        while offered < len(payloads) and not self._waiting.full():
+        while offered < len(payloads) and self._room.is_set():
             chunk = first_of(payloads, offered)
-            self._waiting.put_nowait(b"".join(map(event_of, chunk)))
+            self._put(b"".join(map(event_of, chunk)))
             offered += len(chunk)
         return offered
 
     async def send(self, payload: bytes) -> None:
-        await self._waiting.put(event_of(payload))
+        await self._room.wait()
+        self._put(event_of(payload))
 
-    async def put(self, *pieces: bytes | None) -> None:
-        for piece in pieces:
-            await self._waiting.put(piece)
+    def complete(self) -> None:
+        """Ends it, behind what waits."""
+        self._put(COMPLETE)
+        self._waiting.put_nowait(None)
+
+    def _put(self, piece: bytes) -> None:
+        self._waiting.put_nowait(piece)
+        self._unwritten += len(piece)
+        if self._unwritten >= MOST_WAITING:
+            self._room.clear()
+
+    def _gone(self, piece: bytes) -> None:
+        self._unwritten -= len(piece)
+        if self._unwritten < MOST_WAITING:
+            self._room.set()
 
     async def fail(self, error: Exception) -> None:
-        await self.put(event_of(encode({"errors": errors_of(error)})), COMPLETE, None)
+        self._put(event_of(encode({"errors": errors_of(error)})))
+        self.complete()
 
     def end(self, refused: TokenRefused) -> None:
         """Ends with this error at once: what waits is what a client that comes back is told again."""
         self.drop()
-        for piece in (event_of(encode({"errors": errors_of(refused)})), COMPLETE, None):
-            self._waiting.put_nowait(piece)
+        self._put(event_of(encode({"errors": errors_of(refused)})))
+        self.complete()
 
     def break_off(self) -> None:
         """Ends without saying that it is complete, so that the client comes back."""
@@ -234,7 +254,7 @@ class Stream(Subscriber):
         if self.walking is not None:
             self.walking.cancel()
         while not self._waiting.empty():
-            self._waiting.get_nowait()
+            self._gone(self._waiting.get_nowait() or b"")
 
 
 def event_of(payload: bytes) -> bytes:

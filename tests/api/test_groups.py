@@ -8,7 +8,6 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -50,7 +49,7 @@ from tests.api.conftest import Brand, create_brand, keep_groups, token_for
 from tests.api.documents import object_type, selection_for
 from tests.client import DEADLINE, Api, Subscription, until
 from tests.mailboxes import connected
-from tests.raw_socket import raw_subscription
+from tests.raw_socket import raw_stream, raw_subscription
 from tests.server import running
 from tests.sse import open_stream
 from tests.storage.stores import second_store
@@ -529,21 +528,13 @@ async def test_an_event_stream_that_is_not_read_is_cut_off(
     monkeypatch.setattr(protocols, "STALLED", 0.5)
     brand, groups = patient
     thread = (await brand.influencer())["thread"]
-    address = urlsplit(brand.server.url)
-    body = orjson.dumps({"query": FOR_ALL, "variables": {"since": await brand.position()}})
-    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1024)
-    writer.write(
-        f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAccept: text/event-stream\r\n"
-        f"Content-Type: application/json\r\nAuthorization: Bearer {brand.viewer.token}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-    await until(lambda: groups.subscribers == 1)
-    async with asyncio.timeout(DEADLINE):
-        while groups.subscribers == 1:
-            await brand.send(thread, LONG)
-    writer.transport.abort()
+    since = await brand.position()
+    async with raw_stream(brand.server, brand.viewer.token, FOR_ALL, since=since) as slow:
+        slow.transport.pause_reading()
+        await until(lambda: groups.subscribers == 1)
+        async with asyncio.timeout(DEADLINE):
+            while groups.subscribers == 1:
+                await brand.send(thread, LONG)
 
 
 async def test_one_who_does_not_answer_a_ping_is_told_to_come_back(
