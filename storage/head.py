@@ -10,6 +10,7 @@ from typing import Any
 from storage.changes import Change
 from storage.positions import format_position
 
+NEVER = float("-inf")
 RING = 1000  # changes kept for followers, up to twice as many; one that lags further reads the log
 CHARACTERS = 4_000_000  # of what they write, which is kept at most, up to twice as many
 STEP = 100  # changes a follower takes at once
@@ -27,7 +28,7 @@ class Head:
         self.epoch = ""
         self.known = -1  # everything up to here is applied
         self.committed = -1  # the last position that is known to be in the log: applied soon, unless something is wrong
-        self.verified = float("-inf")  # monotonic time at which nothing lay above `known`
+        self.verified = NEVER  # monotonic time at which nothing lay above `known`
         self.requests: list[Any] = []  # changes that wait for their turn, first come first served
         self.followers = 0
         self._ring: list[Change] = []
@@ -37,6 +38,11 @@ class Head:
     @property
     def position(self) -> str:
         return format_position(self.epoch, self.known)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something may be in the log that is not applied. So it is during every commit, too."""
+        return self.known >= 0 and (self.committed > self.known or self.verified == NEVER)
 
     def restart(self, epoch: str, applied: int) -> None:
         """Begins anew, where the log is another one or what lies between has been pruned."""

@@ -44,17 +44,17 @@ from storage.changes import (
 )
 from storage.database import ConnectionLost, Database
 from storage.documents import Document
-from storage.head import STEP, Head
+from storage.head import NEVER, STEP, Head
 from storage.indexes import ENTRIES
 from storage.positions import format_position, parse_position
 
 logger = logging.getLogger("connect_inbox.log")
 T = TypeVar("T")
 
-NEVER = float("-inf")
 FRESH = 60.0  # seconds that a known head may be built upon: far less than entries are kept, so none was pruned since
 BATCH = 100  # entries read at once
 INSERT_ATTEMPTS = 5
+LEADING = {"claims", "influencers", "marks", "notifications", "outbox", "words"}  # what they lead to is written first
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,10 @@ class Log:
     def followed(self) -> list[Head]:
         """The workspaces that somebody in this process follows."""
         return [head for head in self._heads.values() if head.followers]
+
+    def unfinished(self) -> list[Head]:
+        """The workspaces in which something may be left undone; in some of them it is being done just now."""
+        return [head for head in self._heads.values() if head.is_unfinished]
 
     async def change(
         self, caller: Caller, plan: Callable[[Turn], Awaitable[T]], expected: Expected | None = None
@@ -272,6 +276,13 @@ class Log:
                 await self._catch_up(head)
         return head
 
+    async def complete(self, workspace: str) -> None:
+        """Applies and publishes what is left undone of a workspace's log, as far as this process knows of it."""
+        head = self.head(workspace)
+        async with head.lock:
+            if head.is_unfinished:
+                await self._catch_up(head)
+
     def lags(self, workspace: str, position: float) -> bool:
         """Whether somebody in this process follows the workspace, and it is not known up to `position`."""
         head = self._heads.get(workspace)
@@ -349,10 +360,12 @@ class Log:
 async def apply(database: Database, entry: Entry) -> None:
     """Writes what an entry says, each document guarded by its own position, then raises the `applied` mark.
 
-    It cannot refuse: whatever could was decided in the turn.
+    It cannot refuse: whatever could was decided in the turn. Who reads meanwhile meets no document that leads to one
+    that is not there yet, though it may be stopped at any time.
     """
     collections = documents_after(entry)
-    async with asyncio.TaskGroup() as writes:
-        for collection, documents in collections.items():
-            writes.create_task(database.put_guarded(collection, documents))
+    for names in (collections.keys() - LEADING, collections.keys() & LEADING):
+        async with asyncio.TaskGroup() as writes:
+            for name in names:
+                writes.create_task(database.put_guarded(name, collections[name]))
     await database.raise_to("workspaces", entry.workspace, "applied", entry.last)

@@ -16,7 +16,7 @@ from storage.workspaces import workspaces
 
 logger = logging.getLogger("connect_inbox.upkeep")
 
-AT_ONCE = 8  # followed workspaces that are looked after at the same time; all others one by one, behind the requests
+AT_ONCE = 8  # workspaces that are looked after at the same time; others are repaired one by one, behind the requests
 PRUNE_INTERVAL = 600.0  # seconds
 DAY = 24 * 60 * 60 * 1000  # milliseconds
 
@@ -24,8 +24,9 @@ DAY = 24 * 60 * 60 * 1000  # milliseconds
 async def run_upkeep(store: Store, interval: float, log_days: float) -> None:
     """Goes on until it is cancelled. Errors are logged and end nothing.
 
-    Every `interval` seconds it looks after the workspaces that are followed here, every ten minutes it forgets what is
-    older than `log_days` and removes what broken uploads have left; at the beginning it repairs every workspace.
+    Every `interval` seconds it looks after the workspaces that are followed here or that something was left undone in,
+    every ten minutes it forgets what is older than `log_days` and removes what broken uploads have left; at the
+    beginning it repairs every workspace.
     """
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_following(store, interval))
@@ -36,8 +37,8 @@ async def run_upkeep(store: Store, interval: float, log_days: float) -> None:
 async def keep_following(store: Store, interval: float) -> None:
     while True:
         await asyncio.sleep(interval)
-        followed = [head.workspace for head in store.log.followed()]
-        await for_each("refresh", followed, store.log.refresh, AT_ONCE)
+        await for_each("refresh", [head.workspace for head in store.log.followed()], store.log.refresh, AT_ONCE)
+        await for_each("repair", [head.workspace for head in store.log.unfinished()], store.log.complete, AT_ONCE)
 
 
 async def repair_all(store: Store) -> None:

@@ -14,8 +14,9 @@ from storage import log
 from storage.influencers import NewInfluencer, create_influencer
 from storage.store import Store, open_store
 from storage.tags import create_tag
-from sync.upkeep import for_each, run_upkeep
+from sync.upkeep import for_each, keep_following, run_upkeep
 from tests.client import DEADLINE
+from tests.storage.stores import BROKEN, faulty_store
 from tests.team import create_team
 
 INTERVAL = 0.02
@@ -60,6 +61,25 @@ async def test_it_finishes_what_a_killed_process_has_begun(
     async with background(run_upkeep(here, INTERVAL, WEEK)), asyncio.timeout(DEADLINE):
         while not await here.database.find("influencers", {"workspace": team.id, "listed": 1}):
             await asyncio.sleep(INTERVAL)
+
+
+@pytest.mark.parametrize("fault", ["a write fails", "the answer to the commit is lost"])
+async def test_it_finishes_what_was_left_undone_where_nobody_follows(
+    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    here, _ = stores
+    team = await create_team(here)
+    broken, database = faulty_store(here)
+    if fault == "a write fails":
+        database.broken_writes = 1
+    else:
+        database.lost_answers = log.INSERT_ATTEMPTS
+    with pytest.raises(BROKEN):
+        await create_influencer(broken, team.admin, NewInfluencer(name="Zoë Hartmann"), None)
+    async with background(keep_following(broken, INTERVAL)), asyncio.timeout(DEADLINE):
+        while not await here.database.find("influencers", {"workspace": team.id, "listed": 1}):
+            await asyncio.sleep(INTERVAL)
+    assert broken.log.unfinished() == []
 
 
 async def test_it_forgets_old_entries_but_the_last(stores: tuple[Store, Store]) -> None:
