@@ -34,6 +34,14 @@ VERB = re.compile(
     r"|пишет|писал\(а\)|έγραψε|כתב|kirjutas|rašė|rakstīja|viết|menulis)"
     r"|写道|寫道|書きました|のメール|님이 작성|작성"
 )
+# The same without a verb, or with one that is said elsewhere too: date, name and address, as Gmail puts them.
+SENT_BY = re.compile(
+    r"\W{0,4}(?:\d{4}年\d{1,2}月\d{1,2}日\s?\(\w\)\s\d{1,2}:\d{2}\s"
+    r"|(?:пн|вт|ср|чт|пт|сб|вс),\s\d{1,2}\s\w{3,8}\.?\s\d{4}\sг\.\sв\s\d{1,2}:\d{2},\s"
+    r"|في\s.{4,60}\sتمت كتابة ما يلي بواسطة\s"
+    r"|בתאריך\s.{4,60}\sמאת\s)"
+    r".{0,200}<\s?[^<>\s]+@[^<>\s]+>\W{0,3}$"
+)
 DATE = re.compile(r"(?:\d+\D{1,40}){2}|\d{4}年")
 END = re.compile(r"[:：]\W*$|-{2,}\W*$")
 # Where such a sentence begins, if other lines before it have numbers too.
@@ -72,7 +80,14 @@ MOBILE = re.compile(
     r"|gesendet (?:von|mit|über|aus)\b|envoy[ée] (?:de|depuis|à partir)\b|enviado (?:desde|do|da|a partir|via)\b"
     r"|inviato (?:da|dal|con|tramite)\b|verzonden (?:met|vanaf|via|door)\b|verstuurd (?:vanaf|met|via)\b"
     r"|sendt fra\b|skickat från\b|wysłan[eo] z\b|отправлено (?:с|из)\b|надіслано з\b|lähetetty\b|从我的|從我的|发自我的"
-    r"|發自我的|iphoneから送信)",
+    r"|發自我的|(?:iphone|ipad|android)\w{0,8}から送信"
+    r"|(?:outlook für (?:ios|android) herunterladen|(?:obtenir|télécharger) outlook pour|obtener outlook para"
+    r"|(?:ottieni|scarica) outlook per|(?:download|haal) outlook voor|(?:obter|obtenha) o outlook para"
+    r"|(?:pobierz|uzyskaj) \w+ outlook dla|(?:скачать|получить) outlook для|skaffa outlook för|hent outlook (?:til|for)"
+    r"|(?:下载|获取|取得) ?outlook)\b"
+    r"|(?:trimis de pe|odesláno z|odoslané z|dikirim dari|đã gửi từ|enviat des de|στάλθηκε από|נשלח מ|أُ?رسلت من"
+    r"|تم الإرسال من).{0,30}(?:iphon|ipad|android|galaxy)"
+    r"|.{0,20}(?:iphone|ipad|android|galaxy).{0,12}(?: gönderildi| küldve|에서 보냄))",
     re.IGNORECASE,
 )
 MOBILE_LINE = 120  # characters; a longer line says more than where it was written
@@ -134,7 +149,9 @@ def may_go_on(so_far: list[str], line: str) -> bool:
 
 def says_who_wrote(lines: list[str]) -> bool:
     text = " ".join(lines)
-    return bool(END.search(text[-60:]) and VERB.search(text) and ("@" in text or DATE.search(text)))
+    if not END.search(text[-60:]):
+        return False
+    return bool(SENT_BY.match(text) or (VERB.search(text) and ("@" in text or DATE.search(text))))
 
 
 def begins_later(lines: list[str]) -> bool:

@@ -29,13 +29,14 @@ def split_reply(text: str) -> Reply:
     kinds = kinds_of(lines)
     take_in_overhangs(kinds)
     written, quoted = history(lines, kinds)
+    written, below = without_last_quote(kinds, written)
     written, signature = without_signature(lines, kinds, written)
-    written, more = without_last_quote(kinds, written)
+    written, above = without_last_quote(kinds, written)
     written, rules = without_last_rules(kinds, written)
     # A line across belongs to what it was drawn above.
     return Reply(
         text=joined(lines, written) or "",
-        quoted=joined(lines, sorted(quoted + more + ([] if signature else rules))),
+        quoted=joined(lines, sorted(quoted + below + above + ([] if signature else rules))),
         signature=joined(lines, sorted(signature + rules)) if signature else None,
     )
 
@@ -146,8 +147,6 @@ def signature_start(lines: list[str], kinds: list[Kind], written: list[int]) -> 
     start = len(written)
     for at in range(len(written) - 1, -1, -1):
         place = written[at]
-        if kinds[place] is Kind.QUOTE and start == len(written) and not filled:
-            continue
         if kinds[place] is Kind.QUOTE or filled > SIGNATURE:
             break
         if kinds[place] is Kind.RULE and is_signature_mark(lines[place], filled) and first < at:

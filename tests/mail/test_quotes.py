@@ -49,6 +49,12 @@ def test_a_reply_is_three_things() -> None:
         "Em seg., 3 de fev. de 2025 às 10:00, Bob <bob@brand.test> escreveu:",
         "3 февр. 2025 г., 10:00, Bob <bob@brand.test> написал(а):",
         "Bob <bob@brand.test> 于2025年2月3日周一 10:00写道：",
+        "2025年2月3日(月) 10:00 Bob <bob@brand.test>:",
+        "2025年2月3日(月) 10:00 Bob at the Brand\n<bob@brand.test>:",
+        "пн, 3 февр. 2025 г. в 10:00, Bob <bob@brand.test>:",
+        "пн, 3 мая 2025 г. в 10:00, Bob at the Brand\n<bob@brand.test>:",
+        "في الاثنين، 3 فبراير 2025 في 10:00 ص تمت كتابة ما يلي بواسطة Bob <\u202abob@brand.test\u202c\u200f>:",
+        "\u202bבתאריך יום ב׳, 3 בפבר׳ 2025 ב-10:00 מאת \u202aBob\u202c\u200f <\u202abob@brand.test\u202c\u200f>:\u202c",
         "-----Original Message-----\nFrom: Bob <bob@brand.test>\nSent: Monday, 3 February 2025\nSubject: You",
         "________________________________\nVon: Bob <bob@brand.test>\nGesendet: Montag\nAn: Ann\nBetreff: Du",
         "---------- Forwarded message ---------",
@@ -85,6 +91,11 @@ def test_an_answer_below_a_quotation_is_read() -> None:
         "---\nA heading\n---\nand more",
         "He wrote: yes\n\nShe wrote: no",
         "a > b\nand b < c",
+        "2025年2月3日(月) 10:00 に会いましょう:\nBob",
+        "2025年2月3日(月) 10:00 Bob <bob@brand.test> さんへ",
+        "пн, 3 февр. 2025 г. в 10:00, встреча:\nтам же",
+        "בתאריך 3 בפברואר 2025 קיבלתי מכתב מאת דנה:\nכן",
+        "Write to Bob <bob@brand.test>:\nhe knows",
         "",
     ],
 )
@@ -97,9 +108,34 @@ def test_a_signature_is_not_all_that_follows_two_dashes() -> None:
     assert split_reply(text) == Reply(text, None, None)
 
 
-@pytest.mark.parametrize("line", ["Sent from my iPhone", "Von meinem iPhone gesendet", "Get Outlook for iOS"])
-def test_what_a_telephone_adds_is_a_signature(line: str) -> None:
-    assert split_reply(f"Yes.\n\n{line}") == Reply("Yes.", None, line)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Sent from my iPhone", "Get Outlook for iOS", "Von meinem iPhone gesendet", "Gesendet mit der Mail App",
+        "Outlook für Android herunterladen", "Envoyé de mon iPhone", "Télécharger Outlook pour iOS",
+        "Enviado desde mi iPhone", "Obtener Outlook para iOS", "Enviado do meu iPhone", "Obter o Outlook para iOS",
+        "Inviato da iPhone", "Scarica Outlook per iOS", "Verstuurd vanaf mijn iPhone", "Skickat från min iPhone",
+        "Sendt fra min iPhone", "Lähetetty iPhonesta", "Wysłane z iPhone'a", "Отправлено с iPhone",
+        "Скачать Outlook для iOS", "Надіслано з iPhone", "Odesláno z iPhonu", "Trimis de pe iPhone-ul meu",
+        "iPhone'umdan gönderildi", "Az iPhone-omról küldve", "iPhoneから送信", "Androidスマートフォンから送信",
+        "从我的iPhone发送", "发自我的iPhone", "나의 iPhone에서 보냄", "נשלח מה-iPhone שלי",
+        "أُرسلت من الـ iPhone", "تم الإرسال من iPhone", "Dikirim dari iPhone saya", "Đã gửi từ iPhone của tôi",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("below", ["", "\n\n> On 3 Feb 2025, Bob wrote:\n>\n> Will you?"])
+def test_what_a_telephone_adds_is_a_signature(line: str, below: str) -> None:
+    assert split_reply(f"Yes.\n\n{line}{below}") == Reply("Yes.", below.strip() or None, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "My iPhone is broken", "내 iPhone이 고장났어요", "事務所から送信しました", "Outlook für Android ist besser",
+        "נשלח מחר", "Von meinem Hof", "Skaffa ny kamera", "iPhone geldi",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_it_is_text(line: str) -> None:
+    assert split_reply(f"Yes.\n\n{line}") == Reply(f"Yes.\n\n{line}", None, None)
 
 
 PIECES = [
