@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,8 @@ from storage import quarantine
 from sync.imap import MOST_HEADER
 from tests.client import Json
 from tests.mail.hostile_imap import Answer, HostileImap, Peer, cut, flood, hostile_imap
-from tests.mail.office import ADA, FAST, House, Office, a_mail
+from tests.mail.office import ADA, DEADLINE, FAST, STRANGER, House, Office, a_mail
+from tests.mail.test_office import bounce_of
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -162,6 +164,22 @@ async def test_a_header_that_is_not_given_stops_no_other_mail(house: House) -> N
         assert await held(office) == [], "nobody knows whom it is from"
         shelf.refused = None
         await come(office, ada, "first", "third", "fourth", "second")
+
+
+async def test_of_a_report_that_is_not_given_nothing_is_told(house: House) -> None:
+    """It may be about a mail of ours, or about somebody else's: so it is asked for again, and only that."""
+    async with house.office(QUICK) as office, shelf_in(office) as shelf:
+        ada = await office.person("Ada", ADA)
+        fill(shelf, "", WAYS["a refusal"])
+        shelf.mails[9] = bounce_of(b"Message-ID: <private@else.test>\r\n\r\n", STRANGER)
+        await come(office, ada, "first", "third", "fourth")
+        await compared(office, missing=1, repaired=0)
+        assert await held(office) == []
+        shelf.refused = None
+        async with asyncio.timeout(DEADLINE):
+            while (await office.check())["missing"]:
+                pass
+        assert await held(office) == []
 
 
 async def test_many_mails_that_are_not_given_stop_no_other(house: House) -> None:

@@ -290,6 +290,27 @@ async def test_our_own_mail_in_the_sent_folder_settles_what_was_not_known(store:
     assert await message(store, sent["_id"]) == sent and len(await messages_in(store, ada)) == 3
 
 
+async def test_our_own_mail_under_another_message_id_is_known_by_both(store: Store, workspace: Team) -> None:
+    """As its provider says it. What comes in may say so of anything, and gives nothing another Message-ID."""
+    ada = await influencer(store, workspace, "Ada", emails=[ADA])
+    mailbox = await connected(store, workspace.id, workspace.member.id)
+    sent = await sent_mail(store, workspace, ada)
+    forged = found_mail(mailbox, ADA, [BRAND], "Mine", mail_id="<forged@x>", original_id=sent["mail_id"])
+    await taken(store, workspace, forged)
+    assert await taken(store, workspace, report(mailbox, "<forged@x>", (ADA, DeliveryState.BOUNCED, "x"))) == Taken([])
+    copy = found_mail(
+        mailbox, BRAND, [ADA], "Hi", is_sent=True, mail_id="<theirs@x>", original_id=sent["mail_id"], content_hash="1"
+    )
+    assert await taken(store, workspace, copy) == Taken([sent["_id"]])
+    before = await head(store, workspace)
+    assert await taken(store, workspace, copy) == Taken([sent["_id"]])
+    assert await head(store, workspace) == before, "found twice is found once"
+    told = report(mailbox, "<theirs@x>", (ADA, DeliveryState.BOUNCED, "full"))
+    assert (await taken(store, workspace, told)).reported == 1
+    assert deliveries(await message(store, sent["_id"])) == [(ADA, "BOUNCED", "full")]
+    await assert_right(store, workspace)
+
+
 async def test_a_copy_from_the_first_try_says_nothing_of_the_second(store: Store, workspace: Team) -> None:
     ada = await influencer(store, workspace, "Ada", emails=[ADA])
     mailbox = await connected(store, workspace.id, workspace.member.id)
