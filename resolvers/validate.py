@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 from schema.types.errors import Refused, UserErrorCode, bad_input
 from schema.types.node import kind_of
 from schema.types.tag import VariableType
-from storage.addresses import has_domain, on_the_wire
+from storage.addresses import has_domain
+from sync.composing_headers import is_address
 
-NAME, TEXT, SUBJECT, KEY, ADDRESS, URL, VALUE, NOTE = 200, 50_000, 500, 200, 254, 2000, 2000, 10_000
+NAME, TEXT, SUBJECT, KEY, URL, VALUE, NOTE = 200, 50_000, 500, 200, 2000, 2000, 10_000
 MOST = 100
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\.]+")
 _HANDLE = re.compile(r"[^\s@:/]{1,100}")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
@@ -54,14 +54,11 @@ def optional_text(value: str, *field: str, most: int = TEXT) -> str:
 
 
 def email(value: str, *field: str) -> str:
+    """Somebody's address, to which a mail can be written."""
     address = value.strip()
-    if not has_domain(address) or not all(map(_is_address, (address, on_the_wire(address)))):
+    if not has_domain(address) or not is_address(address):
         raise Refused(UserErrorCode.INVALID, f"{address[:80]!r} is not an e-mail address", *field)
     return address
-
-
-def _is_address(text: str) -> bool:
-    return len(text) <= ADDRESS and bool(_ADDRESS.fullmatch(text)) and not _CONTROL.search(text)
 
 
 def handle(value: str, *field: str) -> str:

@@ -140,6 +140,7 @@ def has_form(text: str) -> bool:
         and "=?" not in text
         and _consists_of(local, _ASCII_IN_ADDRESS)
         and _consists_of(domain, _ASCII_IN_DOMAIN)
+        and "." in domain
         and not (domain.startswith(".") or domain.endswith("."))
     )
 

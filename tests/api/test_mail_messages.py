@@ -110,6 +110,7 @@ async def test_what_is_refused_of_an_e_mail(brand: Brand) -> None:
         ({"cc": ["e@x.example\r\nBcc: f@x.example"]}, "INVALID", "cc"),
         ({"cc": ["Eve <e@x.example>"]}, "INVALID", "cc"),
         ({"cc": ["eve"]}, "INVALID", "cc"),
+        ({"cc": [f"{'e' * 65}@x.example"]}, "INVALID", "cc"),
         ({"attachmentIds": [half, other_half]}, "TOO_LONG", "attachmentIds"),
     ]
     for given, code, field in expected:
