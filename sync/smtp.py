@@ -27,7 +27,10 @@ ANSWER_WAIT = 60.0  # seconds, for an answer to a command
 QUIT_WAIT = 2.0  # seconds
 OUR_NAME = "[127.0.0.1]"  # in EHLO; it tells nobody what our machine is called
 
+NOT_LET_IN = (530, 534, 535, 538)  # for want of a login, or of one that is good enough (RFC 4954, 6)
+
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_NOT_LET_IN = re.compile(r"5\.7\.(8|9|11|30|57|139)(?![0-9])")  # the same; from 30 on Microsoft's, if SMTP AUTH is off
 
 
 class OutcomeUnknown(Exception):
@@ -115,7 +118,7 @@ class SmtpConnection:
         self._is_new = False
         options = [f"SIZE={len(raw)}"] if self._client.supports_extension("size") else []
         options += [] if are_ascii(sender, recipients, raw) else ["SMTPUTF8"]
-        with told_apart(self._server, "sender", Failure.PERMISSION):
+        with told_apart(self._server, "sender", Failure.LOGIN):
             try:
                 await self._client.mail(sender, options=options, encoding="utf-8")
             except SMTPResponseException as error:
@@ -154,8 +157,9 @@ class SmtpConnection:
 
 
 def is_about_the_mail(error: SMTPResponseException) -> bool:
-    """Whether MAIL was refused for good for its size or a quota, say, and not for who we are (RFC 3463, 3.8)."""
-    return 500 <= error.code < 600 and error.code not in (530, 535, 538) and not error.message.startswith("5.7.")
+    """Whether MAIL was refused for good for its size or a limit, say, and not because we are not let in."""
+    is_about_us = error.code in NOT_LET_IN or _NOT_LET_IN.match(error.message)
+    return 500 <= error.code < 600 and not is_about_us
 
 
 def is_loss(error: Exception) -> bool:

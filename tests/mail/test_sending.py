@@ -203,6 +203,20 @@ async def test_a_refused_password_waits_for_a_better_one(office: Office) -> None
     assert len(office.smtp.mails) == 1
 
 
+async def test_a_limit_is_none_of_the_mailbox(office: Office) -> None:
+    """It goes on, whatever its server says of one mail."""
+    ada = await office.person("Ada", ADA)
+    office.smtp.scripts[BRAND] = Script("MAIL", "550 5.7.0 Daily sending limit exceeded", times=1)
+    refused = await office.send(ada)
+    message = await office.until_state(ada, refused["id"], "FAILED")
+    assert "limit" in message["delivery"]["detail"]
+    office.deliver(a_mail().as_bytes())
+    await office.until_messages(ada, 2)
+    sent = await office.send(ada)
+    await office.until_state(ada, sent["id"], "SENT")
+    assert (await office.mailbox_state("CONNECTED"))["reason"] is None
+
+
 async def test_mail_that_waits_goes_out_as_soon_as_its_mailbox_is_connected(house: House) -> None:
     async with house.office(replace(FAST, longest_pause=3600.0)) as office:
         await office.connect(access="SEND_ONLY")

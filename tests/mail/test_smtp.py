@@ -340,7 +340,10 @@ async def test_a_mail_that_is_refused(step: Step, answer: str, receiver: SmtpRec
 @pytest.mark.parametrize(
     ("answer", "failure"),
     [
-        ("550 5.7.60 Not as this sender", Failure.PERMISSION), ("530 5.7.0 Log in first", Failure.LOGIN),
+        ("530 5.7.0 Log in first", Failure.LOGIN), ("534 5.7.9 Application-specific password required", Failure.LOGIN),
+        ("535 5.7.139 SmtpClientAuthentication is disabled", Failure.LOGIN), ("550 5.7.8 Bad login", Failure.LOGIN),
+        ("550 5.7.30 Basic authentication is not supported", Failure.LOGIN),
+        ("530 5.7.57 Client not authenticated to send mail", Failure.LOGIN), ("538 5.7.11 Encrypt", Failure.TLS),
         ("530 Log in first", Failure.LOGIN), ("530 5.7.0 Must issue a STARTTLS command first", Failure.TLS),
         ("451 4.3.0 Later", Failure.BUSY),
         ("250-250", Failure.LOST), ("350 What?", Failure.PROTOCOL),
@@ -363,7 +366,13 @@ async def test_a_mail_that_is_too_large_is_not_sent() -> None:
         assert receiver.commands == ["AUTH PLAIN", "QUIT"]
 
 
-@pytest.mark.parametrize("answer", ["552 5.3.4 Too large", "550 5.4.5 Daily quota exceeded", "554 Too fast"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "552 5.3.4 Too large", "550 5.4.5 Daily quota exceeded", "554 Too fast", "550 5.7.0 Daily limit exceeded",
+        "550 5.7.1 Not wanted", "550 5.7.60 Not as this sender", "554 5.7.90 Of no list",
+    ],
+)  # fmt: skip
 async def test_a_mail_that_is_refused_before_its_recipients(answer: str, receiver: SmtpReceiver) -> None:
     """Which says nothing of the mailbox."""
     receiver.scripts[ANNA] = Script("MAIL", answer)
