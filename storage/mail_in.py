@@ -193,12 +193,13 @@ async def own_message(turn: Turn, mail: FoundMail, known: dict[str, Document]) -
 async def put_found_sent(turn: Turn, mail: FoundMail, message: Document, known: dict[str, Document]) -> None:
     """A mail that we have sent is found in a mailbox: so it was sent.
 
-    Once somebody has got it, it says nothing of the others, who were tried later: it is there since then. Where the
-    provider has given it another Message-ID, which is what answers and reports name, it is known by that too.
+    Once somebody has got it, it says nothing of the others, who were tried later: it is there since then. Nor does it
+    say of which of several tries it is. Where the provider has given it another Message-ID, which is what answers and
+    reports name, it is known by that too.
     """
     unsure = [] if addresses_in(message, GOT) else addresses_in(message, UNSURE)
-    states: States = {each: (DeliveryState.SENT, "found in the mailbox") for each in unsure}
-    change = await put_states(turn, message, states)
+    found = unsure if given_with(message, unsure[:1]) == unsure[1:] else []
+    change = await put_states(turn, message, dict.fromkeys(found, (DeliveryState.SENT, "found in the mailbox")))
     claim = mail_id_claim(turn.workspace, mail.mail_id) if mail.mail_id else None
     if claim is not None and claim not in known:
         by_that = {"owner": message["_id"], "campaign": message["campaign_id"]}

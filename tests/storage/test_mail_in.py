@@ -323,6 +323,27 @@ async def test_a_copy_from_the_first_try_says_nothing_of_the_second(store: Store
     assert deliveries(await message(store, id)) == [(ADA, "SENT", None), ("cc@x.example", "UNKNOWN", "broken")]
 
 
+async def test_a_copy_does_not_say_of_which_try_it_is(store: Store, workspace: Team) -> None:
+    ada = await influencer(store, workspace, "Ada", emails=[ADA])
+    mailbox = await connected(store, workspace.id, workspace.member.id)
+    new = NewMessage(ada, MessageDirection.OUTBOUND, MessageKind.DIRECT, "Hi", subject="Hi")
+    id = (await send_mail(store, workspace.member, NewMail(new, None, [BOB, EVE]), None)).result.id
+    first: States = {ADA: (DeliveryState.UNKNOWN, "the first"), BOB: (DeliveryState.UNKNOWN, "the first")}
+    await outbox.settle(store, workspace.operator, id, first, outbox.WAITING, due=0, attempts=1)
+    second: States = {EVE: (DeliveryState.UNKNOWN, "the second")}
+    await outbox.settle(store, workspace.operator, id, second, outbox.DONE, due=0, attempts=2)
+    sent = await message(store, id)
+    copy = found_mail(mailbox, BRAND, [ADA], "Hi", is_sent=True, mail_id=sent["mail_id"])
+    assert await taken(store, workspace, copy) == Taken([id])
+    assert await message(store, id) == sent
+    answer = found_mail(mailbox, BOB, [BRAND], "Yes", references=[sent["mail_id"]])
+    await influencer(store, workspace, "Bob", emails=[BOB])
+    await taken(store, workspace, answer)
+    assert deliveries(await message(store, id)) == [
+        (ADA, "SENT", "another has answered it"), (BOB, "DELIVERED", "answered"), (EVE, "UNKNOWN", "the second"),
+    ]  # fmt: skip
+
+
 async def unknown(store: Store, team: Team, thread: str) -> str:
     """A mail of which nobody knows whether it was sent."""
     new = NewMessage(thread, MessageDirection.OUTBOUND, MessageKind.DIRECT, "Hi", subject="Hi")
