@@ -181,6 +181,14 @@ async def access_blob(store: Store, workspace: str, id: str) -> Document:
     return blob
 
 
+async def is_same(store: Store, workspace: str, id: str, size: int, begin: bytes) -> bool:
+    """Whether a blob has so many bytes, of which these are the first."""
+    blob = await store.database.get("blobs", id)
+    if blob is None or blob["workspace"] != workspace or blob["size"] != size:
+        return False
+    return b"".join([piece async for piece in read_bytes(store, workspace, id, 0, len(begin))]) == begin
+
+
 async def read_bytes(
     store: Store, workspace: str, id: str, start: int = 0, end: int | None = None
 ) -> AsyncIterator[bytes]:

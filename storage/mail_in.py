@@ -97,12 +97,16 @@ async def known_people(store: Store, workspace: str, addresses: set[str]) -> dic
     return {by_claim[id]: claim["owner"] for id, claim in found.items() if claim["owner"]}
 
 
-async def settled(store: Store, workspace: str, mail_ids: set[str]) -> set[str]:
-    """Which of these Message-IDs are of messages that are here, and that were sent or came in for certain."""
+async def settled(store: Store, workspace: str, mail_ids: set[str]) -> dict[str, str | None]:
+    """Which of these Message-IDs are of messages that are here, and that were sent or came in for certain.
+
+    With each, the blob of the mail as it came; None for one that was sent from here. Others may have the same ID.
+    """
     by_claim = {mail_id_claim(workspace, each): each for each in mail_ids}
     owners = {by_claim[id]: claim["owner"] for id, claim in (await store.database.get_many("claims", by_claim)).items()}
     messages = await store.database.get_many("messages", owners.values())
-    return {mail_id for mail_id, id in owners.items() if id in messages and not addresses_in(messages[id], UNSURE)}
+    here = {mail_id: messages[id] for mail_id, id in owners.items() if id in messages}
+    return {mail_id: each.get("raw_id") for mail_id, each in here.items() if not addresses_in(each, UNSURE)}
 
 
 async def is_of_ours(store: Store, workspace: str, mail_ids: set[str]) -> bool:

@@ -14,10 +14,11 @@ from functools import partial
 
 from schema.types.mailbox import MailboxCheck, MailboxState, QuarantineState
 from schema.types.scalars import now
-from storage import mail_in, mail_states, mailboxes, quarantine
+from storage import files, mail_in, mail_states, mailboxes, quarantine
 from storage.mail_states import IGNORED, INBOX, REFUSED, SENT, TAKEN_IN, FolderState
-from sync.imap import ImapConnection, Selected
+from sync.imap import FetchedHeader, ImapConnection, Selected
 from sync.lease import LeaseLost, after, time_now
+from sync.mail import Envelope
 from sync.mail_access import account_of, roles_of
 from sync.mail_server import Failure, MailServerFailed
 from sync.mailbox_folder import BATCH, Folder, Work, ask_again
@@ -157,7 +158,7 @@ async def recent_turns(work: Work, role: str) -> dict[str, list[int]]:
 async def begun_anew(work: Work, imap: ImapConnection, role: str, state: FolderState) -> FolderState:
     """Goes through what came since the mailbox was connected, and takes in what is not here yet: never history.
 
-    Of what is known by its Message-ID only the header is fetched again. Servers tell whole seconds.
+    Of what is here by its Message-ID, size and header, only the header is fetched again. Servers tell whole seconds.
     """
     folder = folder_of(work, imap, role, state)
     first, began = state.first_uid, state.began // 1000 * 1000
@@ -168,17 +169,29 @@ async def begun_anew(work: Work, imap: ImapConnection, role: str, state: FolderS
         first = min([first, *(uid for uid in batch if uid not in history)])  # with those that are asked for again
         await folder.note(dict.fromkeys(history, IGNORED))
         envelopes = await folder.envelopes(headers)
-        ids = {uid: each.message_id for uid, each in envelopes.items()}
-        known = await mail_in.settled(work.store, work.caller.workspace, {id for id in ids.values() if id})
-        await folder.note({uid: TAKEN_IN for uid, id in ids.items() if id in known})
-        new = {uid: envelope for uid, envelope in envelopes.items() if ids[uid] not in known}
-        await folder.take_headers(headers, new)
+        known = await known_of(work, role, headers, envelopes)
+        await folder.note(dict.fromkeys(known, TAKEN_IN))
+        await folder.take_headers(headers, {uid: each for uid, each in envelopes.items() if uid not in known})
     state = replace(state, first_uid=first)
     noted = set().union(*await mail_states.noted_uids(work.store, folder.place))
     for batch in batches([uid for uid in await uids_of(imap, state) if uid not in noted]):  # it was moved among them
         await folder.take(batch)
     await save(work, role, state)
     return state
+
+
+async def known_of(work: Work, role: str, headers: list[FetchedHeader], envelopes: dict[int, Envelope]) -> set[int]:
+    """Which of these mails are here for certain: there are programs that give a Message-ID to more than one."""
+    store, workspace = work.store, work.caller.workspace
+    ids = {uid: each.message_id for uid, each in envelopes.items() if each.message_id}
+    settled = await mail_in.settled(store, workspace, set(ids.values()))
+    known: set[int] = set()
+    for each in headers:
+        if ids.get(each.uid) in settled:
+            raw = settled[ids[each.uid]]
+            if await files.is_same(store, workspace, raw, each.size, each.header) if raw else role == SENT:
+                known.add(each.uid)
+    return known
 
 
 # Completeness

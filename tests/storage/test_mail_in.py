@@ -504,7 +504,7 @@ async def test_who_is_known_and_what_is_settled(store: Store, workspace: Team) -
     asked = {"ADA@x.example", BOB}
     assert await mail_in.known_people(store, workspace.id, asked) == {ADA: id_of(ada)}
     assert await mail_in.known_people(store, other.id, asked) == {}
-    assert await mail_in.settled(store, workspace.id, {sent["mail_id"], "<x@y>"}) == {sent["mail_id"]}
-    assert await mail_in.settled(store, other.id, {sent["mail_id"]}) == set()
+    assert await mail_in.settled(store, workspace.id, {sent["mail_id"], "<x@y>"}) == {sent["mail_id"]: None}
+    assert await mail_in.settled(store, other.id, {sent["mail_id"]}) == {}
     unsure = (await message(store, await unknown(store, workspace, ada)))["mail_id"]
-    assert await mail_in.settled(store, workspace.id, {unsure}) == set()
+    assert await mail_in.settled(store, workspace.id, {unsure}) == {}
