@@ -14,9 +14,10 @@ import pytest
 from connect_inbox.settings import Settings
 from storage import mail_states
 from storage.mail_states import INBOX, SENT
+from sync.mail_service import mail_service
 from tests.client import Json
 from tests.dovecot import dovecot_server
-from tests.mail.office import ADA, BRAND, PASSWORD, STRANGER, House, Office, a_mail
+from tests.mail.office import ADA, BRAND, FAST, PASSWORD, STRANGER, House, Office, a_mail
 from tests.server import running
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -153,3 +154,25 @@ async def test_another_program_makes_another_sent_folder(plain: House) -> None:
         await office.send(ada, "from here")
         dovecot, account = office.dovecot, office.account
         await office.until(lambda: any(b"from here" in each for each in dovecot.mails(account, "Sent Items")))
+
+
+async def test_what_was_known_before_accounts_were_kept_goes_on(house: House) -> None:
+    async with house.office(None) as office:
+        ada = await office.person("Ada", ADA)
+        await office.connect()
+        database, mailbox = office.brand.store.database, office.mailbox
+        state = await database.get("mail_states", mailbox)
+        assert state is not None
+        for each in state["folders"].values():
+            del each["account"], each["generation"]
+        await database.set("mail_states", mailbox, {"folders": state["folders"]})
+        known = (await mail_states.folder_states(office.brand.store, mailbox))[INBOX]
+        place = mail_states.place_of(mailbox, INBOX, known)
+        assert place == f"{mailbox}:INBOX:{known.uid_validity}"
+        office.deliver(a_mail(text="first").as_bytes())
+        async with mail_service(office.brand.store, house.mail, FAST, house.counters):
+            await office.until_messages(ada, 1)
+            assert (await office.check())["missing"] == 0
+        now = (await mail_states.folder_states(office.brand.store, mailbox))[INBOX]
+        assert now.account == f"{office.account}@localhost"
+        assert (await mail_states.noted_uids(office.brand.store, place))[0] == {1}

@@ -426,6 +426,20 @@ async def test_a_mail_to_more_people_than_an_entry_holds(store: Store, workspace
     assert {each["campaign_id"] for each in everything} == {spring}
 
 
+async def test_a_mail_to_very_many_has_few_copies_in_an_entry(store: Store, workspace: Team) -> None:
+    """Each copy names them all."""
+    people = [f"p{number}@x.example" for number in range(6)]
+    threads = await influencers(store, workspace, people)
+    mailbox = await connected(store, workspace.id, workspace.member.id)
+    others = [f"somebody.{number}@else.example" for number in range(2000)]
+    mail = found_mail(mailbox, BRAND, others, "To all", cc=[*others[len(people) :], *people], is_sent=True)
+    entries = await store.database.find("entries", {"workspace": workspace.id})
+    made = await taken(store, workspace, mail)
+    assert len(set(made.message_ids)) == len(threads) and not made.more
+    new = len(await store.database.find("entries", {"workspace": workspace.id})) - len(entries)
+    assert new >= 2  # of at most 20,000 recipients each
+
+
 async def test_what_a_reader_of_before_still_finds_is_not_taken_in(store: Store, workspace: Team) -> None:
     """Who reads a mailbox may learn only later that it was disconnected, and even connected anew since."""
     await influencer(store, workspace, "Ada", emails=[ADA])
