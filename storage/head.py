@@ -30,6 +30,7 @@ class Head:
         self.committed = -1  # the last position that is known to be in the log: applied soon, unless something is wrong
         self.verified = NEVER  # monotonic time at which nothing lay above `known`
         self.requests: list[Any] = []  # changes that wait for their turn, first come first served
+        self.is_served = False  # whether somebody takes turns for them
         self.followers = 0
         self._ring: list[Change] = []
         self._characters = 0  # in the ring

@@ -26,6 +26,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -52,6 +53,7 @@ logger = logging.getLogger("connect_inbox.log")
 T = TypeVar("T")
 
 FRESH = 60.0  # seconds that a known head may be built upon: far less than entries are kept, so none was pruned since
+PLANNING = 5.0  # seconds of planning after which those who wait are left for the next turn: far less than FRESH
 BATCH = 100  # entries read at once
 INSERT_ATTEMPTS = 5
 LEADING = {"claims", "influencers", "marks", "notifications", "outbox", "words"}  # what they lead to is written first
@@ -73,6 +75,7 @@ class Request:
     plan: Callable[[Turn], Awaitable[Any]]
     expected: Expected | None
     outcome: asyncio.Future[Any]
+    is_begun: bool = False  # it may be in an entry that is being committed
 
     def answer(self, result: object, position: str) -> None:
         if isinstance(result, Exception):
@@ -126,32 +129,49 @@ class Log:
     ) -> Outcome[T]:
         """Makes a change, or refuses it by what `plan` raises.
 
-        It runs in a task of its own, so that a cancelled request does not cut it in two. `expected` says
-        what the plan is going to read, as far as that is known: it is read with what those who wait beside it expect.
+        Turns run in a task of their own, so that a cancelled request does not cut a change in two: once its planning
+        has begun it is made, before that it is not. `expected` says what the plan is going to read, as far as that is
+        known: it is read with what those who wait beside it expect.
         """
         head = self.head(caller.workspace)
         request = Request(caller, plan, expected, asyncio.get_running_loop().create_future())
         head.requests.append(request)
-        serving = asyncio.create_task(self._serve(head, request))
-        self._turns.add(serving)
-        serving.add_done_callback(self._turns.discard)
-        outcome: Outcome[T] = await asyncio.shield(request.outcome)
+        if not head.is_served:
+            head.is_served = True
+            serving = asyncio.create_task(self._serve(head), context=Context())  # for all who wait, not for this one
+            self._turns.add(serving)
+            serving.add_done_callback(self._turns.discard)
+        try:
+            outcome: Outcome[T] = await asyncio.shield(request.outcome)
+        except asyncio.CancelledError:
+            if not request.is_begun:
+                drop(head, request)
+            raise
         return outcome
 
     async def finish(self) -> None:
         """Waits for the turns that are under way."""
         await asyncio.gather(*self._turns, return_exceptions=True)
 
-    async def _serve(self, head: Head, request: Request) -> None:
-        """Waits for the workspace's turn, then takes it for everybody who waits, unless somebody did so before."""
-        async with head.lock:
-            while not request.outcome.done():
-                try:
-                    await self._take_turn(head)
-                except Exception as error:
-                    request.fail(error)
-        with contextlib.suppress(ValueError):
-            head.requests.remove(request)
+    async def _serve(self, head: Head) -> None:
+        """Takes the workspace's turns, one after the other, until nobody waits."""
+        try:
+            while head.requests:
+                async with head.lock:
+                    await self._try_turn(head)
+        finally:
+            head.is_served = False
+
+    async def _try_turn(self, head: Head) -> None:
+        """Takes a turn. If that fails it does so for whoever has waited longest, and the others try again."""
+        if not head.requests:
+            return
+        first: Request = head.requests[0]
+        try:
+            await self._take_turn(head)
+        except Exception as error:
+            drop(head, first)
+            first.fail(error)
 
     async def _take_turn(self, head: Head) -> None:
         """Plans, commits and applies what is waiting, as far as it fits into one entry."""
@@ -180,11 +200,18 @@ class Log:
             return
 
     async def _plan(self, head: Head, turn: Turn) -> list[tuple[Request, object, int]]:
-        """Runs the plans that are waiting, each upon those before it; what each came to, and its last position."""
+        """Runs the plans that are waiting, each upon those before it; what each came to, and its last position.
+
+        Where the database is slow the last of them are left for the next turn, or the head would be too old.
+        """
+        started = time.monotonic()
         answers: list[tuple[Request, object, int]] = []
         requests = head.requests[:MOST_CHANGES]
         await turn.read_ahead(request.expected for request in requests if request.expected)
         for request in requests:
+            if request not in head.requests:
+                continue  # whoever asked has gone meanwhile
+            request.is_begun = True
             turn.begin_plan(request.caller)
             answer: object
             try:
@@ -196,7 +223,7 @@ class Log:
                 turn.undo_plan()
                 answer = error
             answers.append((request, answer, head.known + len(turn.changes)))
-            if turn.is_full:
+            if turn.is_full or time.monotonic() - started > PLANNING:
                 break
         return answers
 
@@ -355,6 +382,12 @@ class Log:
             floor = document["last"]
         await self._database.raise_to("workspaces", workspace, "floor", floor)
         return await self._database.delete("entries", {"workspace": workspace, "last": {"$lte": floor}})
+
+
+def drop(head: Head, request: Request) -> None:
+    """Takes out a request that may be waiting."""
+    with contextlib.suppress(ValueError):
+        head.requests.remove(request)
 
 
 async def apply(database: Database, entry: Entry) -> None:

@@ -10,6 +10,7 @@ lease       who works on it, and `lease_until` when it is anybody's again; both 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,7 +176,7 @@ async def settle(
             change = await put_states(turn, message, states)
             turn.put(change or quiet_change(turn, id), "outbox", id, changed)
 
-    return await store.log.change(caller, plan)
+    return await asyncio.shield(store.log.change(caller, plan))  # nobody else knows it, so it is noted in any case
 
 
 async def finish(store: Store, caller: Caller, id: str, owner: str, stage: int, due: int) -> Outcome[None]:
