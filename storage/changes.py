@@ -19,7 +19,8 @@ from storage.database import Database, DatabaseError
 from storage.documents import Document, to_milliseconds
 
 MOST_CHANGES = 100  # of one entry
-MOST_CHARACTERS = 1_000_000  # of one entry's texts, after which nobody joins it: documents have at most 16 MB
+MOST_BYTES = 4_000_000  # of one entry, after which nobody joins it: documents have at most 16 MB
+OVERHEAD = 12  # bytes of a value in a document beside itself, at most
 
 Ids = Mapping[str, Collection[str]]  # of documents, by collection
 
@@ -54,6 +55,17 @@ class Change:
 
 def place_of(influencer: Document) -> Place:
     return Place(listed=influencer["listed"], facets=influencer["facets"])
+
+
+def size_of(value: object) -> int:
+    """How many bytes a value takes in a document, at most, and not many fewer."""
+    if isinstance(value, str):
+        return OVERHEAD + (len(value) if value.isascii() else 4 * len(value))
+    if isinstance(value, dict):
+        return OVERHEAD + sum(len(name) + size_of(each) for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return OVERHEAD + sum(map(size_of, value))
+    return OVERHEAD + 8
 
 
 @dataclass(frozen=True)
@@ -124,19 +136,20 @@ class Turn:
         self._put: dict[tuple[str, str], Document] = {}  # the fields that differ from that
         self._found: dict[str, list[Document]] = {}
         self._written: set[str] = set()  # collections that earlier plans have written to
-        self._size = 0
+        self._measured = 0  # changes whose size is known
+        self._size = 0  # of these
 
     def begin_plan(self, caller: Caller) -> None:
         """From here on it is another caller's plan."""
         self.caller = caller
         self.at = now()
-        self._before = (len(self.changes), dict(self._put))
+        self._before = (len(self.changes), dict(self._put), self._measure())
         self._written = {collection for change in self.changes for collection, _, _ in change.writes}
 
     def undo_plan(self) -> None:
         """Takes back what the plan that runs has put."""
-        count, self._put = self._before
-        del self.changes[count:]
+        self._measured, self._put, self._size = self._before
+        del self.changes[self._measured :]
 
     async def read_ahead(self, expected: Iterable[Expected]) -> None:
         """Reads what plans are about to ask for, in one call for each collection instead of some for each plan."""
@@ -154,7 +167,28 @@ class Turn:
 
     @property
     def is_full(self) -> bool:
-        return len(self.changes) >= MOST_CHANGES or self._size > MOST_CHARACTERS
+        return len(self.changes) >= MOST_CHANGES or self._measure() > MOST_BYTES
+
+    def _measure(self) -> int:
+        """How large all changes are. Each is measured once, when it is done."""
+        self._size += sum(size_of(vars(change)) for change in self.changes[self._measured :])
+        self._measured = len(self.changes)
+        return self._size
+
+    def must_stop(self) -> bool:
+        """Whether a plan has to leave what it has not put yet to another turn.
+
+        It need not before it has a turn of its own: NeedsOwnTurn is raised where it shares one.
+        """
+        if not self.is_full:
+            return False
+        self._need_own()
+        return True
+
+    def _need_own(self) -> None:
+        count, _, _ = self._before
+        if count:
+            raise NeedsOwnTurn
 
     async def get(self, collection: str, id: str) -> Document | None:
         """A document of this workspace; None for one of another, as for one that does not exist."""
@@ -192,8 +226,7 @@ class Turn:
     def begin(self, kind: str, *nodes: str, **about: Any) -> Change:
         """The next change. It is committed with the turn unless the plan is refused."""
         if len(self.changes) == MOST_CHANGES:
-            if self._before[0]:
-                raise NeedsOwnTurn
+            self._need_own()
             raise ValueError(f"an entry holds at most {MOST_CHANGES} changes")
         change = Change(
             position=self._head + len(self.changes) + 1,
@@ -209,7 +242,6 @@ class Turn:
     def put(self, change: Change, collection: str, id: str, fields: Document) -> None:
         """Sets fields of a document as part of a change; a document that is not there yet is made."""
         change.writes.append((collection, id, fields))
-        self._size += sum(len(value) for value in fields.values() if isinstance(value, str))
         self._put[collection, id] = {**self._put.get((collection, id), {}), **fields}
 
 

@@ -18,6 +18,7 @@ from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     ConfigurationError,
+    DocumentTooLarge,
     DuplicateKeyError,
     OperationFailure,
     PyMongoError,
@@ -42,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
 DatabaseError = PyMongoError
 WrongAddress = ConfigurationError
 ConnectionLost = AutoReconnect
+TooLarge = DocumentTooLarge  # nothing of it was written
 
 
 class Database:

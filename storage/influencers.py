@@ -19,11 +19,11 @@ from schema.types.influencer import Handle, Influencer, Network, Note
 from schema.types.node import influencer_id_of, new_id, thread_id_of
 from storage import claims
 from storage.addresses import canonical
-from storage.changes import MOST_CHANGES, Change, Turn, place_of
+from storage.changes import Change, Turn, place_of
 from storage.claims import Key, Made
 from storage.documents import Document, to_document, to_milliseconds, to_value
 from storage.log import Outcome
-from storage.marks import put_place
+from storage.marks import in_steps, put_place
 from storage.store import Store
 from storage.words import words_of
 from storage.workspaces import must_be_free
@@ -210,25 +210,30 @@ async def put_tags(turn: Turn, influencer: Document, tag_ids: list[str]) -> None
 
 
 async def set_archived(store: Store, caller: Caller, ids: list[str], archived: bool) -> Outcome[None]:
-    """Takes influencers out of the inbox and the counts, or brings them back; at most a hundred."""
+    """Takes influencers out of the inbox and the counts, or brings them back; at most a hundred.
 
-    async def plan(turn: Turn) -> None:
+    Where these are too large for one entry, some are changed before others.
+    """
+
+    async def plan(turn: Turn) -> bool:
         influencers = await turn.get_many("influencers", ids)
-        for id in dict.fromkeys(ids):
+        for id in ids:
             if id not in influencers:
                 raise not_found(id)
-            influencer = influencers[id]
+        for id, influencer in influencers.items():
             if archived == (influencer["archived_at"] is not None):
                 continue
+            if turn.must_stop():
+                return False
             kind = "INFLUENCER_ARCHIVED" if archived else "INFLUENCER_RESTORED"
             change = begin_for(turn, kind, influencer)
             fields = {"archived_at": to_milliseconds(turn.at) if archived else None, "listed": int(not archived)}
             change.was, change.now = place_of(influencer), {**place_of(influencer), "listed": fields["listed"] or 0}
             await put_place(turn, change, {**influencer, **fields})
             turn.put(change, "influencers", id, fields)
+        return True
 
-    assert len(ids) <= MOST_CHANGES, "the caller checks the length of lists"
-    return await store.log.change(caller, plan)
+    return await in_steps(store, caller, plan)
 
 
 async def find_influencer(store: Store, workspace: str, kind: str, values: list[str]) -> str | None:

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from schema.types.context import Caller
-from schema.types.errors import not_found, resync_required
+from schema.types.errors import not_found, resync_required, too_complex
 from storage.changes import (
     MOST_CHANGES,
     Change,
@@ -43,7 +43,7 @@ from storage.changes import (
     entry_from_document,
     entry_to_document,
 )
-from storage.database import ConnectionLost, Database
+from storage.database import ConnectionLost, Database, TooLarge
 from storage.documents import Document
 from storage.head import NEVER, STEP, Head
 from storage.indexes import ENTRIES
@@ -56,6 +56,9 @@ FRESH = 60.0  # seconds that a known head may be built upon: far less than entri
 PLANNING = 5.0  # seconds of planning after which those who wait are left for the next turn: far less than FRESH
 BATCH = 100  # entries read at once
 INSERT_ATTEMPTS = 5
+TOO_LARGE = (
+    "a change has to fit into 16 MB with all that it writes, such as everybody's read marks; ask for less at once"
+)
 LEADING = {"claims", "influencers", "marks", "notifications", "outbox", "words"}  # what they lead to is written first
 
 
@@ -175,14 +178,20 @@ class Log:
 
     async def _take_turn(self, head: Head) -> None:
         """Plans, commits and applies what is waiting, as far as it fits into one entry."""
+        most = MOST_CHANGES  # requests
         while True:
             if time.monotonic() - head.verified > FRESH:
                 await self._catch_up(head)
             turn = Turn(self._database, head.workspace, head.known)
-            answers = await self._plan(head, turn)
+            answers = await self._plan(head, turn, most)
             if turn.changes:
                 try:
                     committed = await self._write(head, turn)
+                except TooLarge:
+                    if len(answers) == 1:
+                        raise too_complex(TOO_LARGE) from None
+                    most = 1
+                    continue
                 except Exception as error:
                     # It may be in the log nevertheless, so nobody whose change is in it may be planned again.
                     for request, _, _ in answers:
@@ -199,14 +208,14 @@ class Log:
                 request.answer(answer, format_position(head.epoch, position))
             return
 
-    async def _plan(self, head: Head, turn: Turn) -> list[tuple[Request, object, int]]:
-        """Runs the plans that are waiting, each upon those before it; what each came to, and its last position.
+    async def _plan(self, head: Head, turn: Turn, most: int) -> list[tuple[Request, object, int]]:
+        """Runs so many plans that are waiting, each upon those before it; what each came to, and its last position.
 
         Where the database is slow the last of them are left for the next turn, or the head would be too old.
         """
         started = time.monotonic()
         answers: list[tuple[Request, object, int]] = []
-        requests = head.requests[:MOST_CHANGES]
+        requests = head.requests[:most]
         await turn.read_ahead(request.expected for request in requests if request.expected)
         for request in requests:
             if request not in head.requests:

@@ -16,6 +16,7 @@ from storage.documents import Document, from_document
 from storage.indexes import INBOX_OF_FACET, OF_WORKSPACE
 from storage.influencers import put_tags
 from storage.log import Outcome
+from storage.marks import in_steps
 from storage.reader import StoreReader
 from storage.store import Store
 from storage.words import name_key
@@ -69,7 +70,7 @@ async def change_tag(store: Store, caller: Caller, id: str, fields: Document) ->
     return await store.log.change(caller, plan)
 
 
-async def delete_tag(store: Store, caller: Caller, id: str) -> Outcome[bool]:
+async def delete_tag(store: Store, caller: Caller, id: str) -> Outcome[None]:
     """Takes the tag from everyone who has it, then deletes it.
 
     Each influencer is a change of their own, so that every view that they leave is told. Killed in between, some have
@@ -88,27 +89,29 @@ async def delete_tag(store: Store, caller: Caller, id: str) -> Outcome[bool]:
                 hint=INBOX_OF_FACET,
             )
         ]
-        for influencer in tagged[: MOST_CHANGES - 1]:
+        for influencer in tagged[:MOST_CHANGES]:
+            if turn.must_stop():
+                return False
             await put_tags(turn, influencer, [tag_id for tag_id in influencer["tag_ids"] if tag_id != id])
-        if len(tagged) >= MOST_CHANGES:
+        if len(tagged) >= MOST_CHANGES or turn.must_stop():
             return False
         change = turn.begin("TAG_DELETED", id)
         turn.put(change, "tags", id, {"deleted": 1})
         claims.release(turn, change, "tag", name_key(tag["name"]))
         return True
 
-    while True:
-        outcome = await store.log.change(caller, plan)
-        if outcome.result:
-            return outcome
+    return await in_steps(store, caller, plan)
 
 
 async def tag_influencers(
     store: Store, caller: Caller, influencer_ids: list[str], add: list[str], remove: list[str]
 ) -> Outcome[None]:
-    """Adds tags to influencers and takes tags from them, a change for each who differs after it; at most a hundred."""
+    """Adds tags to influencers and takes tags from them, a change for each who differs after it; at most a hundred.
 
-    async def plan(turn: Turn) -> None:
+    Where these are too large for one entry, some are changed before others.
+    """
+
+    async def plan(turn: Turn) -> bool:
         for id in add + remove:
             await access_definition(turn, "tags", id)
         influencers = await turn.get_many("influencers", influencer_ids)
@@ -116,10 +119,13 @@ async def tag_influencers(
             if id not in influencers:
                 raise not_found(id)
         for id in dict.fromkeys(influencer_ids):
+            if turn.must_stop():
+                return False
             kept = [tag_id for tag_id in influencers[id]["tag_ids"] if tag_id not in remove]
             await put_tags(turn, influencers[id], list(dict.fromkeys(kept + add)))
+        return True
 
-    return await store.log.change(caller, plan)
+    return await in_steps(store, caller, plan)
 
 
 async def create_variable(
