@@ -69,14 +69,29 @@ async def set_participation(
 ) -> Outcome[list[str]]:
     """Gives influencers a status in a campaign, which puts those who are not in it yet into it; the participations.
 
-    A change for each whose status differs after it; at most a hundred influencers.
+    A change for each whose status differs after it; at most a hundred influencers. Where these are too large for one
+    entry, some are changed before others.
     """
+    left, done = list(dict.fromkeys(influencer_ids)), list[str]()
 
     async def plan(turn: Turn) -> list[str]:
         await access_campaign(turn, campaign_id)
-        return [await put_participation(turn, campaign_id, id, status) for id in dict.fromkeys(influencer_ids)]
+        found = await turn.get_many("influencers", left)
+        for id in left:
+            if id not in found:
+                raise not_found(id)
+        made: list[str] = []
+        for id in left:
+            if turn.must_stop():
+                break
+            made.append(await put_participation(turn, campaign_id, id, status))
+        return made
 
-    return await store.log.change(caller, plan)
+    while True:
+        outcome = await store.log.change(caller, plan)
+        done, left = done + outcome.result, left[len(outcome.result) :]
+        if not left:
+            return Outcome(done, outcome.position)
 
 
 async def put_participant(turn: Turn, campaign_id: str, influencer_id: str) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 import bson
 import pytest
 
+from schema.types.campaign import CampaignState, ParticipationStatus
 from schema.types.errors import ApiError, ErrorCode
 from storage import changes
 from storage.changes import Turn, size_of
+from storage.campaigns import create_campaign, set_participation
 from storage.check import check
 from storage.database import Database, TooLarge
 from storage.documents import Document
@@ -82,6 +84,7 @@ async def test_what_concerns_many_is_done_in_several_entries(
     store: Store, workspace: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tags = await tags_of(store, workspace, 20)
+    campaign = (await create_campaign(store, workspace.admin, "Summer", CampaignState.LIVE, [], None)).result.id
     threads = [await influencer(store, workspace, f"Person {n}", tag_ids=tags[1:]) for n in range(PEOPLE)]
     people = list(map(id_of, threads))
     before = max([number_of(await receive(store, workspace, thread)) for thread in threads])
@@ -101,6 +104,10 @@ async def test_what_concerns_many_is_done_in_several_entries(
     assert await entries(lambda person: person["listed"] == 0) > 1
     await set_archived(store, workspace.member, people, False)
     assert await entries(lambda person: person["listed"] == 1) > 1
+    made = await set_participation(store, workspace.member, campaign, people, ParticipationStatus.INVITED)
+    assert await entries(lambda person: campaign in person["facets"]) > 1
+    found = await store.database.get_many("participations", made.result)
+    assert [found[each]["influencer_id"] for each in made.result] == people
     await delete_tag(store, workspace.admin, tags[2])
     assert await entries(lambda person: tags[2] not in person["tag_ids"]) > 1
     assert [each["deleted"] for each in (await store.database.get_many("tags", tags[1:3])).values()] == [0, 1]
