@@ -11,8 +11,8 @@ import pytest
 from schema.types.campaign import CampaignState, ParticipationStatus
 from schema.types.errors import ApiError, ErrorCode
 from storage import changes
-from storage.changes import Turn, size_of
 from storage.campaigns import create_campaign, set_participation
+from storage.changes import Turn, size_of
 from storage.check import check
 from storage.database import Database, TooLarge
 from storage.documents import Document
