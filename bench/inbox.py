@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.measure import Operation
 from bench.place import Place
-from storage.cursors import format_cursor
-from storage.inbox import UNREAD_SECTION, View, inbox_page
+from storage.cursors import Section, format_cursor
+from storage.inbox import View, inbox_page
 
 PAGE = """query($first: Int!, $after: String, $filter: InboxFilter, $search: String) {
   inbox(first: $first, after: $after, filter: $filter, search: $search) {
@@ -41,7 +41,7 @@ async def page(
     place: Place, member: str, name: str, behind_unread: bool = False, budgeted: bool = True
 ) -> list[Operation]:
     client, reader = await place.client(member), await place.reader(member)
-    after = format_cursor(BEHIND_ALL, reader.position, UNREAD_SECTION) if behind_unread else None
+    after = format_cursor(Section.UNREAD, BEHIND_ALL, reader.position) if behind_unread else None
     return [
         Operation(name, "request", lambda: client.run(PAGE, first=50, after=after), budgeted=budgeted),
         Operation(name, "storage", lambda: inbox_page(reader, View(), None, 50, after), budgeted=budgeted),
