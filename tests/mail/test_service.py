@@ -110,8 +110,8 @@ async def test_mail_in_a_folder_that_is_made_later_is_no_history(
     """The first mail that the brand writes in another program, which makes the folder for it."""
     folders, is_made = ImapConnection.folders, False
 
-    async def without_sent(self: ImapConnection) -> Folders:
-        found = await folders(self)
+    async def without_sent(self: ImapConnection, sent: str | None = None) -> Folders:
+        found = await folders(self, sent)
         return found if is_made else replace(found, sent=None)
 
     monkeypatch.setattr(ImapConnection, "folders", without_sent)
