@@ -1,7 +1,8 @@
 """uvicorn's protocols, which would wait for ever for a client that does not read, made to let go of it.
 
 What a connection holds for its client is bounded: the transport asks to pause at 64 KiB, and nothing more is written
-until the client has read most of that, or is cut off.
+until the client has read most of that, or is cut off. What is written at once may be larger; one that reads on, however
+long it takes for all of it, is not cut off.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ logger = logging.getLogger("connect_inbox.protocols")
 PING_INTERVAL = 5.0  # seconds between two pings
 PING_TIMEOUT = 7.0  # seconds that a client has to answer one in
 REQUEST_WAIT = 10.0  # seconds for a request to begin in, and for the rest of one that is answered already
-STALLED = 10.0  # seconds that a client may leave unread what was written
+STALLED = 10.0  # seconds in which a client reads a chunk of what was written, or all of it
+LOOKS = 10  # times that it is looked meanwhile what was read: from each chunk on it has as long again
 CLOSE_WAIT = 2.0  # seconds for the reason of a cut to be delivered
 SEND_BUFFER = 256 * 1024  # bytes that the system holds for a client, beside those
 CHUNK = 64 * 1024  # bytes written before it is asked again whether there is room
@@ -56,13 +58,19 @@ def first_of(frames: list[bytes], start: int) -> list[bytes]:
 
 
 class Impatient(asyncio.Protocol):
-    """Gives up on a client that leaves unread what was written for as long as it may."""
+    """Gives up on a client that leaves unread what was written for as long as it may.
+
+    One that reads slowly is let go on as long as it reads a chunk in that time.
+    """
 
     transport: asyncio.Transport
     _stalled: asyncio.TimerHandle | None = None
 
     def give_up(self) -> None:
         raise NotImplementedError
+
+    def reads_on(self) -> None:
+        """The client has read a chunk of what was written, or most of it."""
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -72,6 +80,7 @@ class Impatient(asyncio.Protocol):
         super().resume_writing()
         if not self.transport.is_closing():
             self._no_longer_stalled()
+            self.reads_on()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -103,11 +112,18 @@ class Impatient(asyncio.Protocol):
 
     def _await_reading(self) -> None:
         if self._stalled is None:
-            self._stalled = asyncio.get_running_loop().call_later(STALLED, self._give_up)
+            self._look(self.transport.get_write_buffer_size(), LOOKS)
 
-    def _give_up(self) -> None:
-        self._stalled = None
-        self.give_up()
+    def _look(self, unread: int, looks: int) -> None:
+        """Gives up where so much was unread when there were all looks left, and no chunk of it was read since."""
+        left = self.transport.get_write_buffer_size()
+        if unread - left >= CHUNK:
+            unread, looks = left, LOOKS
+            self.reads_on()
+        if looks == 0:
+            self._stalled = None
+            return self.give_up()
+        self._stalled = asyncio.get_running_loop().call_later(STALLED / LOOKS, self._look, unread, looks - 1)
 
     def _no_longer_stalled(self) -> None:
         if self._stalled is not None:
@@ -122,6 +138,7 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
         super().__init__(*arguments, **more)
         self._turn = asyncio.Lock()
         self._owed = b""
+        self._is_ping_behind = False  # what was unread when it was sent, and is so still
 
     async def run_asgi(self) -> None:
         cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
@@ -138,6 +155,7 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._is_ping_behind = False
         if self._owed and self.is_writable:
             self.transport.write(self._owed)
         self._owed = b""
@@ -179,6 +197,17 @@ class SocketProtocol(Impatient, WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         self.stop_keepalive()
         self.close_timer = self.loop.call_later(CLOSE_WAIT, self.transport.abort)
+
+    def send_keepalive_ping(self) -> None:
+        super().send_keepalive_ping()
+        self._is_ping_behind = not self.writable.is_set()
+
+    def reads_on(self) -> None:
+        """A ping can be answered only after what is in front of it."""
+        if self._is_ping_behind and self.pong_timer is not None:
+            assert self.ping_timeout is not None
+            self.pong_timer.cancel()
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
 
     def keepalive_timeout(self) -> None:
         # uvicorn closes with 1011 here, after which graphql-ws does not come back.

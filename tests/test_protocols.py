@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from connect_inbox import protocols
-from connect_inbox.protocols import EXTENSION, RequestProtocol, SocketProtocol, text_frame
+from connect_inbox.protocols import EXTENSION, Impatient, RequestProtocol, SocketProtocol, text_frame
 from tests.client import DEADLINE, until
 from tests.raw_socket import Reader
 
@@ -26,6 +26,7 @@ UPGRADE = (
 )
 LIMIT = 2048  # bytes of a frame from a client
 LONG = 100_000  # bytes, more than are held for a client
+LONG_ANSWER = 1_000_000
 
 
 @dataclass
@@ -102,7 +103,7 @@ async def answer(path: str, send: Send, served: Served) -> None:
         assert isinstance(connection, RequestProtocol)
         while not connection.transport.get_write_buffer_size():
             await send({"type": "http.response.body", "body": b"-" * 1000, "more_body": True})
-    await send({"type": "http.response.body", "body": b"-" * 5_000_000 if path == "/long" else b""})
+    await send({"type": "http.response.body", "body": b"-" * LONG_ANSWER if path == "/long" else b""})
 
 
 def frame(opcode: int, data: bytes = b"") -> bytes:
@@ -226,6 +227,111 @@ async def test_who_does_not_read_the_end_of_an_answer_is_cut_off(
         reader.transport.write(b"GET /part HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n")
         await until(lambda: served.connections == 1)
         await until(lambda: served.connections == 0)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What was unread whenever it was looked; the system holds little."""
+    seen: list[int] = []
+    look = Impatient._look
+
+    def seeing(self: Impatient, unread: int, left: int) -> None:
+        seen.append(self.transport.get_write_buffer_size())
+        look(self, unread, left)
+
+    monkeypatch.setattr(Impatient, "_look", seeing)
+    monkeypatch.setattr(protocols, "STALLED", 0.2)
+    monkeypatch.setattr(protocols, "CLOSE_WAIT", 0.2)
+    monkeypatch.setattr(protocols, "SEND_BUFFER", 4096)
+    return seen
+
+
+async def read_some(reader: Reader, count: int) -> None:
+    """Reads so many bytes, or as many as there are, and a little more."""
+    most = len(reader.received) + count
+    reader.transport.resume_reading()
+    async with asyncio.timeout(DEADLINE):
+        while len(reader.received) < most and not reader.lost.done():
+            await asyncio.sleep(0)
+    reader.transport.pause_reading()
+
+
+async def looked(looks: list[int], count: int, reader: Reader) -> None:
+    """Waits for so many looks."""
+    least = len(looks) + count
+    await until(lambda: len(looks) >= least or reader.lost.done())
+
+
+async def read_on(reader: Reader, looks: list[int], total: int) -> None:
+    """Reads a chunk every few looks, nearly to the end; it takes several times as long as nothing may be read."""
+    started = len(looks)
+    while len(reader.received) < total - 2 * protocols.CHUNK and not reader.lost.done():
+        await looked(looks, protocols.LOOKS // 2, reader)
+        await read_some(reader, protocols.CHUNK * 3 // 2)
+    assert len(looks) - started > 2 * protocols.LOOKS
+    reader.transport.resume_reading()
+
+
+async def test_who_reads_on_has_all_of_it_however_long_that_takes(served: Served, looks: list[int]) -> None:
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        data = text_frame(b"-" * 700_000)
+        assert protocol.write_frames([data]) == 1
+        await read_on(reader, looks, len(data))
+        await until(lambda: len(reader.received) == len(data))
+        assert reader.received == data and protocol.is_writable
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+async def test_who_reads_on_has_all_of_an_answer(served: Served, looks: list[int], header: bytes) -> None:
+    """Be it longer than a connection is kept that asks nothing more."""
+    served.server.config.timeout_keep_alive = 0
+    async with served.client() as reader:
+        reader.transport.pause_reading()
+        reader.transport.write(b"GET /long HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n")
+        await until(lambda: bool(looks))
+        await read_on(reader, looks, LONG_ANSWER)
+        async with asyncio.timeout(DEADLINE):
+            await reader.lost
+        assert reader.received.endswith(b"\r\n" + b"-" * LONG_ANSWER + b"\r\n0\r\n\r\n")
+
+
+async def test_who_reads_too_little_is_cut_off_in_the_same_time(served: Served, looks: list[int]) -> None:
+    async with served.socket() as (reader, protocol):
+        reader.transport.pause_reading()
+        protocol.write_frames([text_frame(b"-" * 700_000)])
+        while not protocol.close_sent:
+            await read_some(reader, 1)
+            await looked(looks, 1, reader)
+        assert len(looks) == protocols.LOOKS + 1
+        await until(lambda: served.connections == 0)
+
+
+async def test_a_ping_is_waited_for_as_long_as_what_is_in_front_of_it_is_read(served: Served, looks: list[int]) -> None:
+    async with served.socket() as (reader, protocol):
+
+        def due() -> float:
+            assert protocol.pong_timer is not None
+            return protocol.pong_timer.when()
+
+        reader.transport.pause_reading()
+        protocol.write_frames([text_frame(b"-" * 700_000)])
+        protocol.send_keepalive_ping()
+        times = [due()]
+        await looked(looks, 3, reader)
+        assert due() == times[0]  # nothing is read
+        await read_some(reader, protocols.CHUNK * 3 // 2)
+        await looked(looks, 2, reader)
+        times.append(due())
+        reader.transport.resume_reading()
+        await until(lambda: protocol.is_writable)
+        times.append(due())
+        assert times == sorted(set(times))
+        reader.transport.pause_reading()
+        fill(protocol)
+        reader.transport.resume_reading()
+        await until(lambda: protocol.is_writable)
+        assert due() == times[-1]  # that was not in front of it
 
 
 async def test_at_the_end_of_the_server_no_socket_keeps_the_others_from_theirs(
