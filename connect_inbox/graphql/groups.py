@@ -111,6 +111,11 @@ class Subscriber(ABC):
             await self.end_with(error)
         self.walking = None
 
+    def fail_with(self, error: Exception) -> None:
+        """Ends it, and tells it in a task, which ends with it where its client does not wait for that."""
+        self.leave()
+        self.walking = asyncio.create_task(self.end_with(error))
+
     def leave(self) -> None:
         """Ends it, without a word to its client."""
         if self.group is not None:
@@ -265,7 +270,8 @@ class Group:
                         return
         except Exception as error:
             self._telling = None
-            await self._fail(error)
+            for subscriber in list(self._joined):  # all at once: none is told what comes later
+                subscriber.fail_with(error)
 
     async def _tell_on(self, batch: Batch, most: int) -> int:
         """Tells them of a batch, a few changes at a time; how many to go on with."""
@@ -286,13 +292,6 @@ class Group:
         if payloads:
             self._groups.lag.add(time.time() - batch.changes[0].at / 1000)
         return size_of(payloads, batch)
-
-    async def _fail(self, error: Exception) -> None:
-        """Ends those who have joined. All leave before anything is waited for: none is told what comes later."""
-        failed = list(self._joined)
-        for subscriber in failed:
-            subscriber.leave()
-        await asyncio.gather(*[subscriber.end_with(error) for subscriber in failed], return_exceptions=True)
 
     async def tell(self, batch: Batch) -> Executed:
         """Executes the events of a batch, side by side, with what is read for one shared by all."""

@@ -235,9 +235,11 @@ class Connection:
             await self.finish({"id": name, "type": "error", "payload": errors})
 
     async def finish(self, message: dict[str, Any]) -> None:
-        """An operation's last message; its id is free again before the client can know."""
-        self._operations.pop(message["id"], None)
+        """An operation's last message. Its id is free once that is written, and not before: while it waits for room,
+        the client may end the operation and use the id again.
+        """
         await self.send(message)
+        self._operations.pop(message["id"], None)
 
     async def send(self, message: dict[str, Any]) -> None:
         """Sends a message when there is room, unless the client has gone; then whoever listens is told."""
