@@ -241,13 +241,18 @@ def given_with(message: Document, addresses: list[str]) -> list[str]:
 
 
 async def put_reported(turn: Turn, report: ReportedState) -> bool:
-    """What a report says of a mail of ours; False where it is about none, or says nothing new."""
+    """What a report says of a mail of ours; False where it is about none, or says nothing new.
+
+    There is one only of what was given away: so those who were given it at once have it.
+    """
     people = await people_of(turn, [report.recipient]) if report.recipient else []
     message = await reported_message(turn, report, people[0] if people else None)
     recipient = await reported_recipient(turn, report, message) if message else None
     if message is None or recipient is None:
         return False
-    return await put_states(turn, message, {recipient: (report.state, report.words)}) is not None
+    states: States = dict.fromkeys(given_with(message, [recipient]), (DeliveryState.SENT, "there is a report of another's"))
+    states[recipient] = (report.state, report.words)
+    return await put_learned(turn, message, states) is not None
 
 
 async def reported_message(turn: Turn, report: ReportedState, person: str | None) -> Document | None:

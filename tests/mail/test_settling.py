@@ -8,6 +8,7 @@ from storage.outbox import DONE
 from sync.mail_service import mail_service
 from tests.mail.office import ADA, BOB, FAST, House, Office, answer_to, parsed
 from tests.mail.test_filing import until_stage
+from tests.mail.test_office import bounce_of
 from tests.mail.test_sending import resolve
 from tests.smtp_receiver import Act, Received, Script
 
@@ -78,6 +79,16 @@ async def test_an_answer_settles_it_for_those_who_were_given_it_at_once(office: 
     office.deliver(answer_to(office.smtp.mails[0].raw, "Got it").as_bytes())
     said = await office.until_deliveries(ada, sent["id"], ada="DELIVERED", bob="SENT")
     assert said == {"ada": "answered", "bob": "another has answered it"}
+
+
+async def test_a_bounce_settles_it_for_them_too_and_it_is_filed(office: Office) -> None:
+    ada = await office.person("Ada", ADA)
+    office.smtp.scripts[ADA] = Script("ANSWER", Act.DROP)
+    sent = await office.send(ada, cc=[BOB])
+    await office.until_deliveries(ada, sent["id"], ada="UNKNOWN", bob="UNKNOWN")
+    office.deliver(bounce_of(office.smtp.mails[0].raw, BOB))
+    await office.until_deliveries(ada, sent["id"], ada="SENT", bob="BOUNCED")
+    await until_filed(office, sent["id"])
 
 
 async def test_an_answer_says_nothing_of_another_try(office: Office) -> None:
