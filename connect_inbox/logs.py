@@ -13,7 +13,6 @@ import secrets
 import sys
 import time
 import traceback
-import warnings
 from collections import Counter
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -27,8 +26,6 @@ LONGEST = 200  # characters of an exception's message, which may hold what someb
 FRAMES = 40  # of a traceback, the innermost
 HEADER = b"x-request-id"
 CLIENTS_MISTAKES = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")  # as uvicorn says
-# Of an operation that is cancelled, as when its client goes, graphql-core leaves resolvers that it has not begun.
-NOT_BEGUN = "coroutine 'GraphQLCoreConverter.from_resolver.<locals>._async_resolver' was never awaited"
 _PLAIN_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(
     r"""(?P<login>://)[^/\s@]{1,200}@    # what an address is entered with
@@ -128,7 +125,6 @@ def set_up(format: str, level: str) -> None:
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", NOT_BEGUN, RuntimeWarning)
     logging.getLogger("connect_inbox").setLevel(level.upper())
 
 

@@ -250,7 +250,8 @@ async def put_reported(turn: Turn, report: ReportedState) -> bool:
     recipient = await reported_recipient(turn, report, message) if message else None
     if message is None or recipient is None:
         return False
-    states: States = dict.fromkeys(given_with(message, [recipient]), (DeliveryState.SENT, "there is a report of another's"))
+    others = given_with(message, [recipient])
+    states: States = dict.fromkeys(others, (DeliveryState.SENT, "there is a report of another's"))
     states[recipient] = (report.state, report.words)
     return await put_learned(turn, message, states) is not None
 

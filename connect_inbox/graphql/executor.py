@@ -18,8 +18,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType, GeneratorType, NoneType
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from graphql import (
     GraphQLBoolean,
@@ -76,12 +77,35 @@ class Unexpected(Exception):
     """What was read is not known to be right."""
 
 
+class Noted:
+    """Tells what can be awaited, as graphql-core does, and notes it. To be closed when the operation has ended.
+
+    Of one that is cut short, by its client, its time or an error, graphql-core leaves coroutines that it has not begun,
+    each of which Python would warn of.
+    """
+
+    def __init__(self) -> None:
+        self._coroutines: list[CoroutineType[Any, Any, Any]] = []
+
+    def __call__(self, value: object) -> TypeGuard[Awaitable[Any]]:
+        if isinstance(value, CoroutineType):
+            self._coroutines.append(value)
+            return True
+        return is_awaitable(value)
+
+    def close(self) -> None:
+        for each in self._coroutines:
+            if getcoroutinestate(each) == CORO_CREATED:
+                each.close()
+
+
 class FastExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes valid operations with the same result as Strawberry's executor."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        usual = self.middleware_manager is None and self.is_awaitable is is_awaitable
+        is_known = self.is_awaitable is is_awaitable or isinstance(self.is_awaitable, Noted)
+        usual = self.middleware_manager is None and is_known
         self._plans = plans_of(self) if usual else None
 
     def complete_object_value(

@@ -14,6 +14,7 @@ from graphql import DocumentNode, ExecutionResult, OperationType, execute
 from graphql.execution import Executor, create_source_event_stream
 
 from connect_inbox.graphql.errors import coded, formatted
+from connect_inbox.graphql.executor import Noted
 from connect_inbox.graphql.sharing import Sharing
 from resolvers.context import Context
 from resolvers.feed import Feed
@@ -152,6 +153,7 @@ async def run_event(operation: Operation, context: Context, event: object) -> by
 
 
 async def _execute(operation: Operation, context: Context, root: object) -> Result:
+    noted = Noted()
     result = execute(
         SCHEMA,
         operation.document,
@@ -160,10 +162,14 @@ async def _execute(operation: Operation, context: Context, root: object) -> Resu
         variable_values=operation.request.variables,
         operation_name=operation.request.operation_name,
         executor_class=operation.executor,
+        is_awaitable=noted,
         hide_suggestions=operation.hide_suggestions,
     )
-    if not isinstance(result, ExecutionResult):
-        result = await cast(Any, result)
+    try:
+        if not isinstance(result, ExecutionResult):
+            result = await cast(Any, result)
+    finally:
+        noted.close()
     return result_of(result)
 
 

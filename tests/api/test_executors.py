@@ -5,6 +5,10 @@ What changes something is done once: the fast executor is given what the resolve
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,7 +18,10 @@ from graphql.execution import Executor, create_source_event_stream
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Stock
 
 from connect_inbox.graphql import operation as operation_module
+from connect_inbox.graphql.documents import Documents
 from connect_inbox.graphql.executor import FastExecutor
+from connect_inbox.graphql.limits import Limits
+from connect_inbox.graphql.operation import Request
 from connect_inbox.settings import Settings
 from resolvers.context import Context
 from resolvers.feed import Feed
@@ -127,6 +134,34 @@ async def feed_of(operation: Operation, variables: Any, context: Context) -> Fee
     found: Feed = feed if isinstance(feed, Feed) else await feed
     assert isinstance(found, Feed), found
     return found
+
+
+MANY = """query($since: String!) {
+  inbox { nodes { influencer { tags { name } notes { author { name } } participations { campaign { name } } }
+                  messages(last: 5) { nodes { author { name } thread { id } } } draft { text } } }
+  changes(since: $since) { changes { actor { name } nodes { __typename ... on Message { author { name } } } } }
+}"""
+
+
+@pytest.mark.parametrize("kind", [FastExecutor, Stock])
+async def test_one_that_is_cut_short_leaves_nothing_begun(
+    world: World, store: Store, admin: Caller, kind: type[Executor[Any]]
+) -> None:
+    """At whatever turn of the loop: Python warns of a coroutine that was never awaited when it is collected."""
+    since = format_position(parse_position(await store.log.position(world.workspace))[0], 0)
+    many = Documents(Limits(), kind).prepare(Request(MANY, {"since": since}, None))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for turns in range(200):
+            reader = await read_for(store, admin)
+            running_one = asyncio.create_task(operation_module.run(many, Context(store, reader)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running_one.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running_one
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["on", "off"])
