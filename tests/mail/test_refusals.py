@@ -168,7 +168,7 @@ async def test_a_header_that_is_not_given_stops_no_other_mail(house: House) -> N
 
 async def test_of_a_report_that_is_not_given_nothing_is_told(house: House) -> None:
     """It may be about a mail of ours, or about somebody else's: so it is asked for again, and only that."""
-    async with house.office(QUICK) as office, shelf_in(office) as shelf:
+    async with house.office(replace(QUICK, again=0.3)) as office, shelf_in(office) as shelf:
         ada = await office.person("Ada", ADA)
         fill(shelf, "", WAYS["a refusal"])
         shelf.mails[9] = bounce_of(b"Message-ID: <private@else.test>\r\n\r\n", STRANGER)
