@@ -34,6 +34,9 @@ from sync.upkeep import run_upkeep
 
 GRACE = 5  # seconds that requests have to end in
 BACKLOG = 2048
+# Seconds that a connection is kept between two requests: longer than proxies keep theirs (nginx 60 seconds), which
+# would send a request into one that is being closed.
+KEEP_ALIVE = 75
 
 
 class CannotStart(Exception):
@@ -193,6 +196,7 @@ def uvicorn_config(
         ws_ping_timeout=PING_TIMEOUT,
         ws_max_size=settings.max_frame_size,
         ws_per_message_deflate=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
         access_log=False,
