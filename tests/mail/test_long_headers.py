@@ -24,8 +24,9 @@ async def test_who_wrote_a_mail_stands_behind_much_else(office: Office) -> None:
     assert (check["compared"], check["missing"]) == (4, 0)
 
 
-@pytest.mark.parametrize("before", [b"", LONG], ids=["whole", "cut"])
-@pytest.mark.parametrize(("count", "name"), [(1200, ""), (1000, "Somebody Number {} ")], ids=["many", "long"])
+@pytest.mark.parametrize(
+    ("before", "count", "name"), [(b"", 1200, ""), (LONG, 1000, "Somebody Number {} ")], ids=["many", "long and cut"]
+)
 async def test_a_mail_to_very_many(office: Office, before: bytes, count: int, name: str) -> None:
     """As they are sent by other programs: the influencers among those whom it is for have it."""
     ada, bob = await office.person("Ada", ADA), await office.person("Bob", BOB)
