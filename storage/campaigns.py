@@ -18,7 +18,7 @@ from storage.cursors import Section
 from storage.definitions import define, rename
 from storage.documents import Document, to_document, to_value
 from storage.indexes import OF_WORKSPACE
-from storage.influencers import access_influencer, begin_for, put_facets
+from storage.influencers import access_influencer, access_influencers, begin_for, put_facets
 from storage.log import Outcome
 from storage.pages import newest_page
 from storage.reader import StoreReader
@@ -76,10 +76,7 @@ async def set_participation(
 
     async def plan(turn: Turn) -> list[str]:
         await access_campaign(turn, campaign_id)
-        found = await turn.get_many("influencers", left)
-        for id in left:
-            if id not in found:
-                raise not_found(id)
+        await access_influencers(turn, left)
         made: list[str] = []
         for id in left:
             if turn.must_stop():

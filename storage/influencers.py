@@ -129,10 +129,16 @@ async def must_be_defined(turn: Turn, collection: str, ids: list[str]) -> None:
 
 
 async def access_influencer(turn: Turn, id: str) -> Document:
-    influencer = await turn.get("influencers", id)
-    if influencer is None:
-        raise not_found(id)
-    return influencer
+    return (await access_influencers(turn, [id]))[id]
+
+
+async def access_influencers(turn: Turn, ids: list[str]) -> dict[str, Document]:
+    """Each of them once, by id, in the order given. Raises NOT_FOUND."""
+    influencers = await turn.get_many("influencers", ids)
+    for id in ids:
+        if id not in influencers:
+            raise not_found(id)
+    return influencers
 
 
 async def access_influencer_of(turn: Turn, thread_id: str) -> Document:
@@ -216,11 +222,7 @@ async def set_archived(store: Store, caller: Caller, ids: list[str], archived: b
     """
 
     async def plan(turn: Turn) -> bool:
-        influencers = await turn.get_many("influencers", ids)
-        for id in ids:
-            if id not in influencers:
-                raise not_found(id)
-        for id, influencer in influencers.items():
+        for id, influencer in (await access_influencers(turn, ids)).items():
             if archived == (influencer["archived_at"] is not None):
                 continue
             if turn.must_stop():

@@ -17,7 +17,7 @@ from storage.indexes import OF_WORKSPACE
 from storage.log import Outcome
 from storage.reader import StoreReader
 from storage.store import Store
-from storage.workspaces import access_active_member, is_active_member
+from storage.workspaces import access_active_member, active_member
 
 WELL = {MailboxState.CONNECTED, MailboxState.SYNCING}
 STOPPED = {MailboxState.NEEDS_RECONNECT, MailboxState.PAUSED, MailboxState.DISCONNECTED}
@@ -87,7 +87,7 @@ async def put_connected_anew(turn: Turn, old: Document, member: str, new: NewMai
         fields["is_shared"] = int(new.is_shared)
     if was_disconnected:
         fields["connected_at"] = to_milliseconds(turn.at)
-    owner = member if was_disconnected or not await is_active_member(turn, old["owner_id"]) else old["owner_id"]
+    owner = member if was_disconnected or not await active_member(turn, old["owner_id"]) else old["owner_id"]
     is_fallback = int(not any(each["is_fallback"] for each in others))
     fields |= {"owner_id": owner, "is_fallback": is_fallback, **state_now(turn, MailboxState.CONNECTED)}
     turn.put(turn.begin("MAILBOX_CHANGED", old["_id"]), "mailboxes", old["_id"], fields)

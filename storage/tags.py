@@ -14,7 +14,7 @@ from storage.claims import Key, Made
 from storage.definitions import define, rename
 from storage.documents import Document, from_document
 from storage.indexes import INBOX_OF_FACET, OF_WORKSPACE
-from storage.influencers import put_tags
+from storage.influencers import access_influencers, put_tags
 from storage.log import Outcome
 from storage.marks import in_steps
 from storage.reader import StoreReader
@@ -114,15 +114,11 @@ async def tag_influencers(
     async def plan(turn: Turn) -> bool:
         for id in add + remove:
             await access_definition(turn, "tags", id)
-        influencers = await turn.get_many("influencers", influencer_ids)
-        for id in influencer_ids:
-            if id not in influencers:
-                raise not_found(id)
-        for id in dict.fromkeys(influencer_ids):
+        for influencer in (await access_influencers(turn, influencer_ids)).values():
             if turn.must_stop():
                 return False
-            kept = [tag_id for tag_id in influencers[id]["tag_ids"] if tag_id not in remove]
-            await put_tags(turn, influencers[id], list(dict.fromkeys(kept + add)))
+            kept = [tag_id for tag_id in influencer["tag_ids"] if tag_id not in remove]
+            await put_tags(turn, influencer, list(dict.fromkeys(kept + add)))
         return True
 
     return await in_steps(store, caller, plan)

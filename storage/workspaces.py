@@ -111,15 +111,15 @@ async def remove_member(store: Store, caller: Caller, id: str) -> Outcome[None]:
 
 
 async def access_active_member(turn: Turn, id: str) -> Document:
-    member = await turn.get("members", id)
-    if member is None or member["removed_at"] is not None:
+    member = await active_member(turn, id)
+    if member is None:
         raise not_found(id)
     return member
 
 
-async def is_active_member(turn: Turn, id: str) -> bool:
+async def active_member(turn: Turn, id: str) -> Document | None:
     member = await turn.get("members", id)
-    return member is not None and member["removed_at"] is None
+    return member if member and member["removed_at"] is None else None
 
 
 async def must_not_be_last_admin(turn: Turn, member: Document) -> None:

@@ -109,7 +109,7 @@ async def give(sending: Sending, secret: str, raw: bytes) -> None:
     mailbox, addresses = sending.mailbox, sending.waiting
 
     async def before_data(answered: list[RecipientOutcome]) -> None:
-        begun: States = {each.address.lower(): state_before_data(sending, each) for each in answered}
+        begun: States = {each.address: state_before_data(sending, each) for each in answered}
         if not await outbox.begin_sending(sending.store, sending.caller, sending.id, sending.owner, begun):
             raise NotOurs
 
@@ -179,7 +179,6 @@ async def settle(sending: Sending, states: States, stage: int, seconds: float | 
     if seconds is None:
         seconds = sending.times.filing if stage == TO_FILE else pause_after(sending.times, attempts)
     sending.counters.sent.update(state.name for state, _ in states.values())
-    lowered: States = {address.lower(): each for address, each in states.items()}
     await outbox.settle(
-        sending.store, sending.caller, sending.id, lowered, stage, after(seconds), attempts, sending.owner
+        sending.store, sending.caller, sending.id, states, stage, after(seconds), attempts, sending.owner
     )
